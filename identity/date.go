@@ -1,0 +1,68 @@
+package identity
+
+import (
+	"fmt"
+	"time"
+)
+
+// Date is a day on the calendar without time or zone, as it is printed in a
+// passport. The zero value means "not known".
+type Date struct {
+	Year  int
+	Month time.Month
+	Day   int
+}
+
+// ParseDate reads YYYY-MM-DD, the form in which the providers give dates. It
+// refuses days that do not exist. The error never quotes its input, which may
+// be somebody's date of birth.
+func ParseDate(s string) (Date, error) {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return Date{}, fmt.Errorf("%w: date is not YYYY-MM-DD", ErrMalformed)
+	}
+	return DateOf(t), nil
+}
+
+// DateOf is the day of t in t's own zone.
+func DateOf(t time.Time) Date {
+	y, m, d := t.Date()
+	return Date{Year: y, Month: m, Day: d}
+}
+
+// IsZero reports whether the date is not known.
+func (d Date) IsZero() bool { return d == Date{} }
+
+// Before reports whether d is an earlier day than e.
+func (d Date) Before(e Date) bool {
+	if d.Year != e.Year {
+		return d.Year < e.Year
+	}
+	if d.Month != e.Month {
+		return d.Month < e.Month
+	}
+	return d.Day < e.Day
+}
+
+// YearsUntil is how many whole years lie between d and e: the age on day e of
+// somebody born on d. Somebody born on 29 February completes a year on 1 March
+// of a year that has no such day. It is 0 if either date is not known, or if e
+// comes before d.
+func (d Date) YearsUntil(e Date) int {
+	if d.IsZero() || e.IsZero() || e.Before(d) {
+		return 0
+	}
+	years := e.Year - d.Year
+	if e.Month < d.Month || e.Month == d.Month && e.Day < d.Day {
+		years--
+	}
+	return years
+}
+
+// String is YYYY-MM-DD, and "" for the zero value.
+func (d Date) String() string {
+	if d.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day)
+}

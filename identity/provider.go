@@ -1,0 +1,81 @@
+package identity
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Provider is a service that verifies identities. Its methods are safe for
+// concurrent use, keep the deadline of their context and return the sentinel
+// errors of this package.
+type Provider interface {
+	// Name is a short constant of lower-case letters and digits. It stands in
+	// URLs, records and logs, so it must never change.
+	Name() string
+
+	// Start asks the provider for a new verification. [ErrRefused] and
+	// [ErrUnavailable] tell why there is none; with [ErrUncertain] there may be
+	// one all the same, which nobody will ever use.
+	Start(ctx context.Context, r StartRequest) (Session, error)
+
+	// SDK says what a page must load and run so that the user can do the
+	// verification of the session.
+	SDK(s Session, locale string) SDK
+
+	// Fetch asks the provider, with the secret key, how the verification with
+	// this id stands. The notice's Fetched is true, and its Verification.ID is
+	// id. [ErrNotFound] if the provider does not know it.
+	Fetch(ctx context.Context, id string) (Notice, error)
+}
+
+// WebhookVerifier is a [Provider] that sends signed webhooks.
+type WebhookVerifier interface {
+	// VerifyWebhook authenticates a webhook and reads it. The body must be the
+	// bytes as they came. It does no I/O and returns [ErrSignature],
+	// [ErrTimestamp], [ErrMalformed], or [ErrStale] together with the notice.
+	// The signature is checked before the body is looked at.
+	VerifyWebhook(h http.Header, body []byte, now time.Time) (Notice, error)
+}
+
+// StartRequest is what a verification begins with.
+type StartRequest struct {
+	// Reference goes to the provider and comes back in every notice. It is all
+	// that ties the provider's verification to ours.
+	Reference string
+	// Metadata goes to the provider beside the reference. May be nil.
+	Metadata map[string]string
+	// CallbackURL receives the webhooks of this verification.
+	CallbackURL string
+	// SuccessURL and ErrorURL are where the provider sends the user afterwards.
+	SuccessURL, ErrorURL string
+}
+
+// Session is a verification that the provider is ready for.
+type Session struct {
+	// Token lets a browser do the verification. It is a secret of the user's.
+	Token string
+	// ExpiresAt is when the token ends, by the provider's clock.
+	ExpiresAt time.Time
+}
+
+// SDK is how a page hands the user over to the provider.
+type SDK struct {
+	// ScriptURL is the provider's script.
+	ScriptURL string `json:"script_url"`
+	// Config is what the script is started with. It holds nothing but values
+	// that encoding/json can write, and no function.
+	Config map[string]any `json:"config"`
+	// Boot is JavaScript: a function expression that takes Config and the
+	// functions onComplete and onError, and starts the loaded script. It is
+	// constant, and written by the provider's package, never by a stranger.
+	Boot string `json:"-"`
+	// Sources is what a Content-Security-Policy must allow for it.
+	Sources Sources `json:"-"`
+}
+
+// Sources lists origins, by the directive of a Content-Security-Policy that
+// must allow them.
+type Sources struct {
+	Script, Style, Connect, Frame, Image []string
+}

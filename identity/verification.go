@@ -1,0 +1,111 @@
+package identity
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Verification is what a provider found out about one person. Everything but ID
+// and Status is optional: providers leave out what they did not see.
+//
+// It is personal data, so it prints, logs and marshals as its ID and status
+// alone ("okid ver_… verified"). Name the field to have it:
+// v.FirstName, v.DateOfBirth.String().
+type Verification struct {
+	// ID is the provider's own id of the verification. Empty while unknown.
+	ID string
+	// Status is the verdict. Empty if the provider used an unknown word.
+	Status Status
+	// CreatedAt and CompletedAt are the provider's times. Zero: not told.
+	CreatedAt, CompletedAt time.Time
+
+	// DocumentType is the provider's word: "passport", "id-card".
+	DocumentType string
+	// DocumentExpiry is the last day on which the document is valid.
+	DocumentExpiry Date
+
+	FirstName      string
+	LastName       string
+	DocumentNumber string
+	DateOfBirth    Date
+}
+
+// Field names a personal field of a [Verification].
+type Field string
+
+// The personal fields, for lists of those that a host wants kept.
+const (
+	FirstName      Field = "first_name"
+	LastName       Field = "last_name"
+	DocumentNumber Field = "document_number"
+	DateOfBirth    Field = "date_of_birth"
+)
+
+// Valid reports whether f is one of the fields above.
+func (f Field) Valid() bool {
+	switch f {
+	case FirstName, LastName, DocumentNumber, DateOfBirth:
+		return true
+	}
+	return false
+}
+
+// Get returns one personal field as text, dates as YYYY-MM-DD. It is "" if the
+// provider did not tell, or if f is not valid.
+func (v Verification) Get(f Field) string {
+	switch f {
+	case FirstName:
+		return v.FirstName
+	case LastName:
+		return v.LastName
+	case DocumentNumber:
+		return v.DocumentNumber
+	case DateOfBirth:
+		return v.DateOfBirth.String()
+	}
+	return ""
+}
+
+// Set is the inverse of Get. It returns an error that wraps [ErrMalformed] for
+// a field that is not valid and for a date that is not one, and then changes
+// nothing.
+func (v *Verification) Set(f Field, text string) error {
+	switch f {
+	case FirstName:
+		v.FirstName = text
+	case LastName:
+		v.LastName = text
+	case DocumentNumber:
+		v.DocumentNumber = text
+	case DateOfBirth:
+		if text == "" {
+			v.DateOfBirth = Date{}
+			return nil
+		}
+		d, err := ParseDate(text)
+		if err != nil {
+			return err
+		}
+		v.DateOfBirth = d
+	default:
+		return fmt.Errorf("%w: no such field", ErrMalformed)
+	}
+	return nil
+}
+
+// String is the id and the status.
+func (v Verification) String() string { return v.ID + " " + string(v.Status) }
+
+// Format prints String for every verb, so that %+v and %#v leak nothing.
+func (v Verification) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, v.String()) }
+
+// LogValue is the id and the status.
+func (v Verification) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", v.ID), slog.String("status", string(v.Status)))
+}
+
+// MarshalText is String: encoding/json, too, writes no personal field unless it
+// is named.
+func (v Verification) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
