@@ -1,0 +1,31 @@
+// Package okidtest pretends to be okID: for the tests of a web app that uses
+// the kit, for example programs, and for people who want to click through a
+// verification without an account and without a network.
+//
+// [OKID] is a fake of okID's Verification API v1, of its browser SDK and of the
+// page on which the user is verified. It keeps everything in memory:
+//
+//	fake, err := okidtest.NewOKID(okidtest.Config{})
+//	...
+//	err = fake.Start() // or mount it: it is an http.Handler
+//	defer fake.Close()
+//
+//	provider, err := okid.New(okid.Config{
+//		APIKey:         okidtest.DefaultAPIKey,
+//		WebhookSecrets: []string{okidtest.DefaultWebhookSecret},
+//		APIURL:         fake.URL(),
+//		FrontendURL:    fake.URL(),
+//		SDKURL:         fake.SDKURL(),
+//	})
+//
+// A test then plays the user's part, or opens [OKID.FlowURL] in a browser:
+//
+//	id, err := fake.Begin(processToken)                // sends verification.started
+//	err = fake.Complete(id, okidtest.Passport(now))    // sends verification.completed
+//	err = fake.Wait(ctx)                               // until all are answered
+//
+// [Chaos] makes the webhooks late, lost, doubled, shuffled or badly signed.
+//
+// A test that needs no fake, but one webhook with a signature that counts, calls
+// [NewWebhook].
+package okidtest
