@@ -1,0 +1,105 @@
+package okidhttp
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// returnEvery is how often one user's coming back may make the kit ask the
+// provider.
+const returnEvery = 2 * time.Second
+
+// Success is where the provider sends users who went through with it: GET, with
+// the attempt in the query. Coming here proves nothing. If the verdict is not
+// known, the provider is asked, once in two seconds; then the user goes to the
+// page that they wanted to see, to Config.AfterSuccess or Config.AfterError with
+// 303, or sees a page that moves on by itself. Somebody else, or the same user
+// where they are not logged in, sees a page that tells nothing. It never changes
+// an attempt.
+func (k *Kit) Success() http.Handler { return http.HandlerFunc(k.comeBack) }
+
+// Error is where the provider sends users for whom it did not work. It does what
+// [Kit.Success] does: what counts is the verdict, not the way a user came.
+func (k *Kit) Error() http.Handler { return http.HandlerFunc(k.comeBack) }
+
+func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request) {
+	if !k.allow(w, r, http.MethodGet) {
+		return
+	}
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	at, ok := k.ownAttempt(r)
+	if !ok {
+		k.render(w, http.StatusOK, messagePage{
+			Title: "Continue where you began",
+			Text:  "You can close this page. Go back to the device or window in which you began: it moves on by itself.",
+		})
+		return
+	}
+	ctx := r.Context()
+	h, err := k.load(ctx, at.subject.key())
+	if err != nil {
+		k.observe(ctx, OutcomeStoreFailed, "error", err)
+		k.problem(w, r, problemStoreAway, nil)
+		return
+	}
+	a := h.find(at.attempt)
+	if a == nil {
+		k.render(w, http.StatusNotFound, messagePage{Title: problemNotFound.Title, Text: problemNotFound.Detail})
+		return
+	}
+	if !a.status.Final() {
+		a = k.refreshFor(ctx, at, a, refreshRequest{id: a.providerID, every: returnEvery, returned: true})
+	}
+	k.sendOn(w, r, at, a)
+}
+
+// returnWait bounds how long a user waits for the provider.
+const returnWait = 3 * time.Second
+
+// refreshFor asks the provider for a user who waits, and returns the attempt as
+// it then stands.
+func (k *Kit) refreshFor(ctx context.Context, at address, a *attempt, r refreshRequest) *attempt {
+	ctx, cancel := context.WithTimeout(ctx, returnWait)
+	defer cancel()
+	if _, err := k.refresh(ctx, at, r); err != nil {
+		return a // refresh has logged it; the user sees what is known
+	}
+	if h, err := k.load(ctx, at.subject.key()); err == nil && h.find(at.attempt) != nil {
+		return h.find(at.attempt)
+	}
+	return a
+}
+
+// sendOn brings the user to where the attempt's status leads.
+func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, at address, a *attempt) {
+	w.Header().Set("Cache-Control", "no-store")
+	switch {
+	case a.status == identity.Verified:
+		target := k.cfg.AfterSuccess
+		if returnTo := k.openContext(at, a).returnTo; returnTo != "" {
+			target = returnTo
+		}
+		http.Redirect(w, r, target, http.StatusSeeOther)
+	case a.status.Final():
+		http.Redirect(w, r, k.cfg.AfterError, http.StatusSeeOther)
+	default:
+		k.render(w, http.StatusOK, pendingPage{
+			StatusURL: k.url("status", "attempt", a.reference),
+			NextURL:   k.url("success", "attempt", a.reference),
+			Review:    a.status == identity.Review,
+		})
+	}
+}
+
+// ownAttempt is the attempt that the request names, if it is the user's own.
+func (k *Kit) ownAttempt(r *http.Request) (address, bool) {
+	at, err := k.keys.openReference(r.URL.Query().Get("attempt"))
+	if err != nil {
+		return address{}, false
+	}
+	subject, hash := k.subject(r)
+	return at, subject != "" && hash == at.subject
+}

@@ -1,0 +1,315 @@
+package okidhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/store"
+)
+
+// Config says how a [Kit] works. Five fields are required; every other one has
+// a default that is safe. It is copied by [New] and never changed.
+//
+// It prints and logs without its keys.
+type Config struct {
+	// Providers are the services that verify. The first is the default; another
+	// is chosen with ?provider=NAME. Required.
+	Providers []identity.Provider
+
+	// Store keeps the records: memstore.New() for one process, redisstore for
+	// several. Required.
+	Store store.Store
+
+	// PublicURL is where the kit is mounted, as browsers and providers see it:
+	// "https://app.example.com/verify". Every URL that the kit hands out begins
+	// with it, and none is ever made from a request. It must be https, unless
+	// its host is a loopback address. Required.
+	PublicURL string
+
+	// Keys seal references and what is personal: 32 random bytes each. The first
+	// seals, all open. To rotate, put a new key in front, and drop the old one
+	// when no verification that began under it is still wanted. Required.
+	Keys [][]byte
+
+	// Subject says who the user of a request is: an id of the host's that never
+	// changes and is never given to somebody else. An error or an empty subject
+	// means that nobody is logged in. It is the only source of subjects; nothing
+	// in a request can name one. Required.
+	Subject func(r *http.Request) (string, error)
+
+	// The callbacks tell the host what became known. Nil: nobody wants to know.
+	//
+	// OnVerified is called before the gate opens, the others after the attempt
+	// has changed. Each is called until it returns nil, so the same event may
+	// come more than once: Event.ID is then the same. For one attempt there is
+	// never more than one call at a time. An error or a panic means "try again
+	// later"; see [Permanent] for giving up.
+	OnStarted  func(ctx context.Context, e Event) error
+	OnReview   func(ctx context.Context, e Event) error
+	OnVerified func(ctx context.Context, e Event) error
+	OnFailed   func(ctx context.Context, e Event) error
+	OnExpired  func(ctx context.Context, e Event) error
+	OnRevoked  func(ctx context.Context, e Event) error
+
+	// Decide may refuse a verification before it counts: somebody too young, a
+	// name that is not the account's. An error refuses: the attempt is failed,
+	// with Event.Reason [ReasonPolicy], and was never verified. An error made
+	// with [Temporary], one that wraps a context's, and a panic mean that Decide
+	// could not tell, and is asked again later. Nil: every verification counts.
+	Decide func(ctx context.Context, e Event) error
+
+	// OnUnknown is for hosts that also start verifications elsewhere with the
+	// same account at the provider: it gets the authenticated notices that do
+	// not belong to an attempt of this kit, as often as they are delivered. An
+	// error makes the provider try again. Nil: they are logged and forgotten.
+	OnUnknown func(ctx context.Context, n identity.Notice) error
+
+	// Metadata is sent to the provider with a new attempt, and comes back to the
+	// host as Event.Metadata. Together at most 4 KiB; the name "reference" is
+	// the kit's. Nil: nothing is sent.
+	Metadata func(r *http.Request) (map[string]string, error)
+
+	// Keep names the personal fields that the record keeps, sealed with Keys,
+	// for [Kit.Kept]. Empty: none.
+	Keep []identity.Field
+
+	// AgeOver lists ages in years. The grant says of each whether the user had
+	// reached it when verified; the date of birth itself is not kept. Empty:
+	// the grant says nothing about age.
+	AgeOver []int
+
+	// MaxAge is how long a verification opens the gate. 0: for ever.
+	MaxAge time.Duration
+
+	// AllowExpiredDocument leaves the gate open when the document that somebody
+	// was verified with has expired since.
+	AllowExpiredDocument bool
+
+	// StartLimit bounds how many attempts a subject may start, since each costs
+	// money. Nil: [AtMost](5, 24*time.Hour).
+	StartLimit Limit
+
+	// ConfirmByFetch asks the provider's API before a signed webhook may verify
+	// anybody. If it cannot be asked, the verification waits.
+	ConfirmByFetch bool
+
+	// Async answers a webhook as soon as its notice is durable, and leaves the
+	// callback to [Kit.Run]. Off: the callback runs within the request.
+	Async bool
+
+	// AfterSuccess and AfterError are where users go who come back from the
+	// provider, once the verdict is known, unless the page that they wanted to
+	// see is: a path of the host's, or a URL. Default: "/", and the kit's own
+	// page, which offers another try.
+	AfterSuccess, AfterError string
+
+	// Unauthorized answers requests of nobody to the gate, the page and start.
+	// Nil: 401.
+	Unauthorized http.Handler
+
+	// CallbackTimeout bounds one call of the host, or of the provider for it,
+	// and must be at most 5 minutes. Default: 10 seconds.
+	CallbackTimeout time.Duration
+
+	// StartedLimit is how long a verification that was started may take before
+	// it counts as expired. Default: 24 hours.
+	StartedLimit time.Duration
+
+	// Retention is how long a record outlives its last change. When it goes, the
+	// gate closes, and webhooks for it change nothing. At least 90 days.
+	// Default: 10 years.
+	Retention time.Duration
+
+	// MaxBody bounds the body of a webhook, in bytes. Default: 256 KiB.
+	MaxBody int64
+
+	// Logger gets what happens, with constant messages and without secrets or
+	// personal data. Nil: slog.Default().
+	Logger *slog.Logger
+
+	// Observe, if not nil, is called with every outcome that Logger also gets:
+	// one of the Outcome constants, so that it can feed a counter. It must
+	// return at once.
+	Observe func(ctx context.Context, o Outcome)
+
+	// Now is the clock that webhooks' timestamps are compared with. Leases, due
+	// times and expiry go by the store's clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+const redactedConfig = "okidhttp.Config{…}"
+
+// String tells nothing, since a Config holds keys.
+func (Config) String() string { return redactedConfig }
+
+// Format is String for every verb.
+func (Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedConfig) }
+
+// LogValue is String.
+func (Config) LogValue() slog.Value { return slog.StringValue(redactedConfig) }
+
+// MarshalText is String.
+func (Config) MarshalText() ([]byte, error) { return []byte(redactedConfig), nil }
+
+// Limit says how long a subject must wait before another attempt. It gets the
+// times of the subject's last attempts, at most 32 of them, oldest first. 0 or
+// less: no wait.
+type Limit func(now time.Time, starts []time.Time) time.Duration
+
+// maxStarts is how many starts a record keeps for the limit.
+const maxStarts = 32
+
+// AtMost allows n attempts in any period of the given length. n may be at most
+// 32. With an n of 0 or less nobody may start.
+func AtMost(n int, period time.Duration) Limit {
+	return func(now time.Time, starts []time.Time) time.Duration {
+		if n <= 0 {
+			return period
+		}
+		if len(starts) < n {
+			return 0
+		}
+		return starts[len(starts)-n].Add(period).Sub(now)
+	}
+}
+
+var providerName = regexp.MustCompile(`^[a-z][a-z0-9]{0,15}$`)
+
+// complete checks the configuration, reports every problem at once, and fills in
+// the defaults.
+func (c *Config) complete() error {
+	var errs []error
+	problem := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if len(c.Providers) == 0 {
+		problem("Providers is empty: give at least one")
+	}
+	names := map[string]bool{}
+	for i, p := range c.Providers {
+		if p == nil {
+			problem("Providers[%d] is nil", i)
+			continue
+		}
+		name := p.Name()
+		switch {
+		case !providerName.MatchString(name):
+			problem("Providers[%d] has a name that is not 1 to 16 lower-case letters and digits", i)
+		case names[name]:
+			problem("Providers has %q twice", name)
+		}
+		names[name] = true
+	}
+	if c.Store == nil {
+		problem("Store is nil: memstore.New() does for one process")
+	}
+	if c.Subject == nil {
+		problem("Subject is nil: say who the user of a request is")
+	}
+	if err := checkPublicURL(c.PublicURL); err != nil {
+		problem("PublicURL %w", err)
+	}
+	for i, f := range c.Keep {
+		if !f.Valid() {
+			problem("Keep[%d] is not a field of identity.Verification", i)
+		}
+	}
+	for i, years := range c.AgeOver {
+		if years < 1 || years > 150 {
+			problem("AgeOver[%d] is not between 1 and 150 years", i)
+		}
+	}
+	if c.MaxAge < 0 {
+		problem("MaxAge is negative")
+	}
+	for name, target := range map[string]string{"AfterSuccess": c.AfterSuccess, "AfterError": c.AfterError} {
+		if target != "" && !isTarget(target) {
+			problem("%s is neither a path that begins with one slash nor an http(s) URL", name)
+		}
+	}
+
+	orDuration := func(name string, d *time.Duration, least, most, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+		if *d < least || *d > most {
+			problem("%s is not between %v and %v", name, least, most)
+		}
+	}
+	orDuration("CallbackTimeout", &c.CallbackTimeout, time.Millisecond, 5*time.Minute, 10*time.Second)
+	orDuration("StartedLimit", &c.StartedLimit, time.Minute, 90*24*time.Hour, 24*time.Hour)
+	orDuration("Retention", &c.Retention, 90*24*time.Hour, 100*365*24*time.Hour, 10*365*24*time.Hour)
+	if c.MaxBody == 0 {
+		c.MaxBody = 256 << 10
+	}
+	if c.MaxBody < 1<<10 || c.MaxBody > 16<<20 {
+		problem("MaxBody is not between 1 KiB and 16 MiB")
+	}
+
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	if c.AfterSuccess == "" {
+		c.AfterSuccess = "/"
+	}
+	if c.AfterError == "" {
+		c.AfterError = c.PublicURL + "/page"
+	}
+	if c.StartLimit == nil {
+		c.StartLimit = AtMost(5, 24*time.Hour)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return errors.Join(errs...)
+}
+
+func checkPublicURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case s == "":
+		return errors.New("is empty: say where the kit is mounted, as https://app.example.com/verify")
+	case err != nil:
+		return errors.New("cannot be read as a URL")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Hostname() == "":
+		return errors.New("is not an absolute https URL")
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return errors.New("must have no user, query or fragment")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return errors.New("must be https unless its host is a loopback address")
+	case u.Path != "" && path.Clean(u.Path) != "/"+strings.Trim(u.Path, "/"):
+		return errors.New("has a path that browsers would rewrite")
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// isTarget accepts what the host may name as a place to send users to.
+func isTarget(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.User != nil {
+		return false
+	}
+	if u.Scheme == "" {
+		return u.Host == "" && strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//") && !strings.Contains(s, `\`)
+	}
+	return (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}

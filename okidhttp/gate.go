@@ -1,0 +1,66 @@
+package okidhttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// RequireVerified lets only verified users through to next, which finds the
+// [Grant] with [GrantFrom].
+//
+// A browser of somebody who is not verified gets 303 to the page, and comes back
+// when they are; another client gets 403. Somebody who is not logged in gets
+// Config.Unauthorized. When the store cannot be read nobody gets through: 503
+// with Retry-After. No answer behind the gate may be kept by a cache.
+func (k *Kit) RequireVerified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h["Cache-Control"] = privateNoStore
+		h["Vary"] = append(h["Vary"], "Cookie, Authorization, Accept")
+		subject, hash := k.subject(r)
+		if subject == "" {
+			k.unauthorized(w, r)
+			return
+		}
+		g, err := k.grant(r.Context(), hash)
+		switch {
+		case err == nil:
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, g)))
+		case !errors.Is(err, ErrNotVerified):
+			k.observe(r.Context(), OutcomeStoreFailed, "error", err)
+			k.problem(w, r, problemStoreAway, nil)
+		case wantsPage(r):
+			http.Redirect(w, r, k.pageFor(r), http.StatusSeeOther)
+		default:
+			k.problem(w, r, problemNotVerified, nil)
+		}
+	})
+}
+
+// privateNoStore has no room to grow, so that adding to it copies it.
+var privateNoStore = []string{"private, no-store"}
+
+// pageFor is the kit's page, and remembers where the user wanted to go if that
+// can be gone to again.
+func (k *Kit) pageFor(r *http.Request) string {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		// Not r.URL, of which http.StripPrefix may have taken a part.
+		if returnTo := k.returnTo(r.RequestURI); returnTo != "" {
+			return k.url("page", "return_to", returnTo)
+		}
+	}
+	return k.url("page")
+}
+
+type grantKey struct{}
+
+// GrantFrom returns the grant with which a request came through the gate. It is
+// false anywhere else.
+func GrantFrom(ctx context.Context) (Grant, bool) {
+	g, ok := ctx.Value(grantKey{}).(*Grant)
+	if !ok {
+		return Grant{}, false
+	}
+	return *g, true
+}

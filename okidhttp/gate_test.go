@@ -1,0 +1,155 @@
+package okidhttp
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+func TestGate(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.AgeOver = []int{18, 40} })
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	var grant Grant
+	var through bool
+	gate := w.kit.RequireVerified(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { grant, through = GrantFrom(r.Context()) }))
+	for _, tt := range []struct {
+		user, accept, method string
+		want                 int
+	}{
+		{"alice", "text/html", "GET", 200},
+		{"alice", "", "POST", 200},
+		{"bob", "text/html", "GET", 303},
+		{"bob", "text/html", "POST", 303},
+		{"bob", "application/json", "GET", 403},
+		{"bob", "", "GET", 403},
+		{"", "text/html", "GET", 401},
+		{"", "", "GET", 401},
+	} {
+		r := httptest.NewRequest(tt.method, "/members", nil)
+		r.Header.Set("Accept", tt.accept)
+		r.Header.Set("Test-User", tt.user)
+		rec := httptest.NewRecorder()
+		through = false
+		gate.ServeHTTP(rec, r)
+		assert.Equal(t, tt.want, rec.Code, tt)
+		assert.Equal(t, tt.want == 200, through, tt)
+		assert.Contains(t, rec.Header().Get("Cache-Control"), "no-store", tt)
+		if tt.want == 403 {
+			assert.Equal(t, "application/problem+json", rec.Header().Get("Content-Type"))
+		}
+		if tt.want == 303 {
+			assert.Equal(t, tt.method == "GET", rec.Header().Get("Location") == "https://app.example/verify/page?return_to=%2Fmembers", tt)
+		}
+	}
+	assert.Equal(t, Grant{
+		VerifiedAt: w.clock.Now(), Provider: "fake", DocumentType: "passport",
+		DocumentExpiry: identity.Date{Year: 2030, Month: 1, Day: 31}, AgeOver: []int{18},
+	}, grant)
+	assert.True(t, grant.Over(18))
+	assert.False(t, grant.Over(40))
+	assert.False(t, grant.Over(17), "not asked for")
+	_, through = GrantFrom(t.Context())
+	assert.False(t, through)
+
+	got, err := w.kit.Grant(t.Context(), "alice")
+	require.NoError(t, err)
+	assert.Equal(t, grant, got)
+	_, err = w.kit.Grant(t.Context(), "bob")
+	assert.ErrorIs(t, err, ErrNotVerified)
+	w.store.breakDown(errStoreIsAway)
+	_, err = w.kit.Grant(t.Context(), "alice")
+	assert.ErrorIs(t, err, errStoreIsAway)
+	assert.NotErrorIs(t, err, ErrNotVerified)
+}
+
+func TestGateUnauthorized(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Unauthorized = http.RedirectHandler("/login", 303)
+		c.Subject = func(*http.Request) (string, error) { return "alice", errors.New("session store is away") }
+	})
+	rec := w.get("", "/verify/page")
+	assert.Equal(t, "/login", rec.Header().Get("Location"))
+	assert.Equal(t, 303, w.gate(""), "an error is nobody, whatever else is returned")
+}
+
+// A verification ends without any event, at the very instant.
+func TestGateEndsByTheClock(t *testing.T) {
+	verified := func(change func(*Config)) *world {
+		w := newWorld(t, change)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		require.Equal(t, 200, w.gate("alice"))
+		return w
+	}
+	until := func(w *world, y int, m time.Month, d int) time.Duration {
+		return time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Sub(w.clock.Now())
+	}
+
+	w := verified(func(c *Config) { c.MaxAge = 24 * time.Hour })
+	w.clock.add(24*time.Hour - time.Millisecond)
+	assert.Equal(t, 200, w.gate("alice"))
+	w.clock.add(time.Millisecond)
+	assert.Equal(t, 403, w.gate("alice"))
+
+	w = verified(func(*Config) {}) // the passport is valid up to and with 2030-01-31
+	w.clock.add(until(w, 2030, 2, 1) - time.Millisecond)
+	assert.Equal(t, 200, w.gate("alice"))
+	w.clock.add(time.Millisecond)
+	assert.Equal(t, 403, w.gate("alice"))
+
+	w = verified(func(c *Config) { c.AllowExpiredDocument = true })
+	w.clock.add(until(w, 2030, 2, 1))
+	assert.Equal(t, 200, w.gate("alice"))
+
+	w = verified(func(c *Config) { c.Retention = 90 * 24 * time.Hour })
+	w.clock.add(90 * 24 * time.Hour)
+	assert.Equal(t, 403, w.gate("alice"), "the record is gone")
+}
+
+func TestKept(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Keep = []identity.Field{identity.LastName, identity.DateOfBirth} })
+	_, err := w.kit.Kept(t.Context(), "alice")
+	assert.ErrorIs(t, err, ErrNotVerified)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	v, err := w.kit.Kept(t.Context(), "alice")
+	require.NoError(t, err)
+	assert.Equal(t, identity.Verification{
+		ID: "v1", Status: identity.Verified, LastName: "Canarylast", DateOfBirth: identity.Date{Year: 1990, Month: 2, Day: 3},
+	}, v)
+
+	none := newWorld(t)
+	b := none.start("bob").Attempt
+	require.Equal(t, 200, none.webhook(notice{Reference: b, ID: "v2", Status: identity.Verified}))
+	v, err = none.kit.Kept(t.Context(), "bob")
+	require.NoError(t, err)
+	assert.Equal(t, identity.Verification{ID: "v2", Status: identity.Verified}, v)
+
+	// What was kept goes with the verification.
+	w.provider.answer(a, "v1", identity.Failed)
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	assert.Empty(t, w.record("alice").attempts[0].kept)
+}
+
+// A record that cannot be read closes the gate and stands in nobody's way.
+func TestCorruptRecord(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	key := hashSubject("alice").key()
+	corrupt(t, w, key)
+	assert.Equal(t, 503, w.gate("alice"))
+	assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	require.Len(t, dueKeys(t, w), 1)
+	w.work()
+	assert.Empty(t, dueKeys(t, w), "set aside")
+	assert.Contains(t, w.log.String(), errCorrupt.Error())
+}

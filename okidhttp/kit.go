@@ -1,0 +1,190 @@
+package okidhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// Kit verifies who the users of a web app are. It is made by [New], safe for
+// concurrent use, and an [http.Handler] of all its routes.
+type Kit struct {
+	cfg       Config
+	keys      keyring
+	providers map[string]identity.Provider
+	origin    *url.URL // scheme and host of Config.PublicURL
+	csrf      *http.CrossOriginProtection
+	wake      chan struct{} // tells Run that there is work; holds one signal
+	stopped   chan struct{} // closed when Run has ended
+	stop      sync.Once
+	streams   streamCounter
+}
+
+// New checks the configuration and returns the kit. The error names every
+// problem at once. New does no I/O and starts no goroutine; see [Kit.Run] for
+// the part of the work that needs one.
+func New(cfg Config) (*Kit, error) {
+	keys, keysErr := newKeyring(cfg.Keys)
+	cfg.Keys = nil
+	if err := errors.Join(cfg.complete(), keysErr); err != nil {
+		return nil, fmt.Errorf("okidhttp: unusable Config:\n%w", err)
+	}
+	publicURL, err := url.Parse(cfg.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	k := &Kit{
+		cfg:       cfg,
+		keys:      keys,
+		providers: map[string]identity.Provider{},
+		origin:    &url.URL{Scheme: publicURL.Scheme, Host: publicURL.Host},
+		csrf:      http.NewCrossOriginProtection(),
+		wake:      make(chan struct{}, 1),
+		stopped:   make(chan struct{}),
+	}
+	// A proxy may hand requests on with another Host than the browser's.
+	if err := k.csrf.AddTrustedOrigin(k.origin.String()); err != nil {
+		return nil, err
+	}
+	for _, p := range cfg.Providers {
+		k.providers[p.Name()] = p
+	}
+	return k, nil
+}
+
+// ServeHTTP serves every route of the kit, by the last segment of the path, so
+// that it can be mounted anywhere: start, page (also at the mount itself),
+// webhook, success, error and status.
+func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:] {
+	case "start":
+		k.start(w, r)
+	case "", "page":
+		k.page(w, r)
+	case "webhook":
+		k.webhook(w, r)
+	case "success", "error":
+		k.comeBack(w, r)
+	case "status":
+		k.status(w, r)
+	default:
+		k.problem(w, r, problemNotFound, nil)
+	}
+}
+
+// provider is the one that ?provider= names, or the default.
+func (k *Kit) provider(r *http.Request) (identity.Provider, bool) {
+	if !strings.Contains(r.URL.RawQuery, "provider=") {
+		return k.cfg.Providers[0], true
+	}
+	p, ok := k.providers[r.URL.Query().Get("provider")]
+	return p, ok
+}
+
+// subject is the user of the request and the hash that stands for them. It is ""
+// if there is none.
+func (k *Kit) subject(r *http.Request) (string, subjectHash) {
+	s, err := k.cfg.Subject(r)
+	if err != nil {
+		k.cfg.Logger.DebugContext(r.Context(), "okidhttp: no subject", "error", err)
+		return "", subjectHash{}
+	}
+	return s, hashSubject(s)
+}
+
+// url is a URL under the mount.
+func (k *Kit) url(route string, query ...string) string {
+	u := k.cfg.PublicURL + "/" + route
+	for i := 0; i+1 < len(query); i += 2 {
+		sep := "?"
+		if i > 0 {
+			sep = "&"
+		}
+		u += sep + query[i] + "=" + url.QueryEscape(query[i+1])
+	}
+	return u
+}
+
+// Outcome is what came of something that the kit did, for logs and counters.
+// There are no others than these constants.
+type Outcome string
+
+const (
+	// OutcomeApplied: a notice took effect, and the host knows.
+	OutcomeApplied Outcome = "applied"
+	// OutcomeQueued: a notice is durable, and Run will tell the host.
+	OutcomeQueued Outcome = "queued"
+	// OutcomeDuplicate: a notice was delivered again.
+	OutcomeDuplicate Outcome = "duplicate"
+	// OutcomeLate: a notice says nothing that still matters.
+	OutcomeLate Outcome = "late"
+	// OutcomeUnknownWord: a notice uses a word that the kit does not know.
+	OutcomeUnknownWord Outcome = "unknown_word"
+	// OutcomeUnknownAttempt: an authentic notice does not belong to an attempt of
+	// this kit, or contradicts what the attempt was started with.
+	OutcomeUnknownAttempt Outcome = "unknown_attempt"
+	// OutcomeImplausible: an authentic notice tells of a time before the attempt
+	// began or after now.
+	OutcomeImplausible Outcome = "implausible_time"
+	// OutcomeVetoed: Config.Decide refused a verification.
+	OutcomeVetoed Outcome = "vetoed"
+	// OutcomeUnauthentic: a webhook was not signed by the provider, or carries
+	// no usable timestamp.
+	OutcomeUnauthentic Outcome = "unauthentic"
+	// OutcomeStale: an authentic webhook was too old to be believed, and the
+	// provider could not settle it.
+	OutcomeStale Outcome = "stale"
+	// OutcomeMalformed: an authentic webhook cannot be read.
+	OutcomeMalformed Outcome = "malformed"
+	// OutcomeBodyRead: something in front of the kit read a webhook's body.
+	OutcomeBodyRead Outcome = "body_already_read"
+	// OutcomeInFlight: the host is being told about the attempt elsewhere.
+	OutcomeInFlight Outcome = "in_flight"
+	// OutcomeCallbackFailed: the host's callback failed and will be tried again.
+	OutcomeCallbackFailed Outcome = "callback_failed"
+	// OutcomeDeadLetter: a notice was given up.
+	OutcomeDeadLetter Outcome = "dead_letter"
+	// OutcomeProviderFailed: the provider could not be asked, or refused.
+	OutcomeProviderFailed Outcome = "provider_failed"
+	// OutcomeStoreFailed: the store could not be read or written.
+	OutcomeStoreFailed Outcome = "store_failed"
+	// OutcomeStarted: an attempt was started at the provider.
+	OutcomeStarted Outcome = "started"
+	// OutcomeLimited: an attempt was refused by Config.StartLimit.
+	OutcomeLimited Outcome = "limited"
+)
+
+// trouble lists the outcomes for which somebody should look at the log.
+var trouble = map[Outcome]bool{
+	OutcomeUnknownWord: true, OutcomeUnknownAttempt: true, OutcomeImplausible: true, OutcomeUnauthentic: true,
+	OutcomeStale: true, OutcomeMalformed: true, OutcomeBodyRead: true, OutcomeCallbackFailed: true,
+	OutcomeDeadLetter: true, OutcomeProviderFailed: true, OutcomeStoreFailed: true,
+}
+
+// observe logs an outcome and counts it.
+func (k *Kit) observe(ctx context.Context, o Outcome, args ...any) {
+	if trouble[o] {
+		k.cfg.Logger.WarnContext(ctx, "okidhttp: "+string(o), args...)
+	} else {
+		k.cfg.Logger.DebugContext(ctx, "okidhttp: "+string(o), args...)
+	}
+	if k.cfg.Observe != nil {
+		k.cfg.Observe(ctx, o)
+	}
+}
+
+// streamCounter bounds the live status streams of each subject.
+type streamCounter struct {
+	mu   sync.Mutex
+	open map[subjectHash]int
+}
+
+// storeTimeout bounds one operation of the store.
+const storeTimeout = 3 * time.Second

@@ -1,0 +1,261 @@
+package okidhttp
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// The table in the doc comment of transition is the specification: it is read
+// from the source and compared with what the function does.
+func TestTransitionTable(t *testing.T) {
+	file, err := os.ReadFile("machine.go")
+	require.NoError(t, err)
+	columns := []struct {
+		word identity.Status
+		src  source
+	}{
+		{identity.Started, signed}, {identity.Review, signed}, {identity.Verified, signed},
+		{identity.Failed, signed}, {identity.Expired, signed}, {identity.Expired, clock},
+	}
+	rows := 0
+	for line := range strings.Lines(string(file)) {
+		cells := strings.Fields(strings.TrimPrefix(line, "//"))
+		if !strings.HasPrefix(line, "//\t") || len(cells) != 7 {
+			continue
+		}
+		rows++
+		for i, col := range columns {
+			a := &attempt{status: identity.Status(strings.TrimSuffix(cells[0], "*")), byClock: strings.HasSuffix(cells[0], "*")}
+			want := identity.Status(strings.TrimSuffix(cells[i+1], "*"))
+			if want == "-" {
+				want = ""
+			}
+			assert.Equal(t, want, transition(a, col.word, col.src), "%s and %s", cells[0], col.word)
+		}
+	}
+	assert.Equal(t, 8, rows, "rows of the table")
+}
+
+func TestTransitionOfFetched(t *testing.T) {
+	all := []identity.Status{
+		identity.Created, identity.Started, identity.Review, identity.Verified, identity.Failed, identity.Expired, identity.Revoked,
+	}
+	// What is not listed is what a signed notice does, and never a question.
+	want := map[[2]identity.Status]identity.Status{
+		{identity.Expired, identity.Verified}: identity.Verified,
+		{identity.Failed, identity.Verified}:  identity.Verified,
+		{identity.Verified, identity.Review}:  identity.Revoked,
+		{identity.Verified, identity.Failed}:  identity.Revoked,
+		{identity.Verified, identity.Expired}: identity.Revoked,
+	}
+	for _, stands := range all {
+		for _, word := range append(all, "", "no such word") {
+			a := &attempt{status: stands}
+			expected, listed := want[[2]identity.Status{stands, word}]
+			if !listed {
+				expected = transition(a, word, signed)
+			}
+			assert.Equal(t, expected, transition(a, word, fetched), "%s and %s", stands, word)
+			assert.NotEqual(t, ask, transition(a, word, fetched), "%s and %s", stands, word)
+			if word == "" || word == "no such word" || word == identity.Created || word == identity.Revoked {
+				assert.Empty(t, transition(a, word, signed), "%s and %q", stands, word)
+			}
+		}
+	}
+}
+
+func TestTransitionSpecialCases(t *testing.T) {
+	refused := &attempt{status: identity.Failed, reason: ReasonPolicy}
+	assert.Empty(t, transition(refused, identity.Verified, signed))
+	assert.Empty(t, transition(refused, identity.Verified, fetched))
+
+	waiting := &attempt{status: identity.Started, pending: []pending{{status: identity.Verified}}}
+	assert.Equal(t, ask, transition(waiting, identity.Failed, signed))
+	assert.Equal(t, ask, transition(waiting, identity.Expired, signed))
+	assert.Equal(t, identity.Failed, transition(waiting, identity.Failed, fetched))
+	assert.Empty(t, transition(waiting, identity.Expired, clock), "what is being told does not expire")
+	waiting.pending[0].dead = true
+	assert.Equal(t, identity.Failed, transition(waiting, identity.Failed, signed))
+	assert.Equal(t, identity.Expired, transition(waiting, identity.Expired, clock))
+}
+
+// In whatever order the provider's notices arrive, and however often, the gate
+// ends the same, and so does the attempt, but for a verification that counted
+// for a while and reads "revoked".
+func TestOrderDoesNotMatter(t *testing.T) {
+	words := []identity.Status{identity.Started, identity.Review, identity.Verified, identity.Failed, identity.Expired}
+	sets := 0
+	for set := 1; set < 1<<len(words); set++ {
+		var multiset []identity.Status
+		for i, word := range words {
+			if set>>i&1 == 1 {
+				multiset = append(multiset, word)
+			}
+		}
+		// Each set once as it is, and once with one of its words twice.
+		for twice := -1; twice < len(multiset); twice++ {
+			notices := multiset
+			if twice >= 0 {
+				notices = append(append([]identity.Status{}, multiset...), multiset[twice])
+			}
+			if len(notices) > 5 {
+				continue
+			}
+			for _, truth := range []identity.Status{identity.Verified, identity.Failed, identity.Expired} {
+				sets++
+				sameInEveryOrder(t, notices, truth)
+			}
+		}
+	}
+	t.Logf("%d multisets, each in every order", sets)
+}
+
+// sameInEveryOrder delivers notices in all their orders. truth is what the
+// provider says when it is asked.
+func sameInEveryOrder(t *testing.T, notices []identity.Status, truth identity.Status) {
+	t.Helper()
+	type end struct {
+		gate   int
+		status string
+	}
+	var first *end
+	var firstOrder []identity.Status
+	permute(notices, func(order []identity.Status) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		w.provider.answer(a, "v1", truth)
+		for i, word := range order {
+			require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: word, Note: fmt.Sprint(i)}))
+		}
+		got := end{w.gate("alice"), w.status("alice", a)}
+		if got.status == "revoked" {
+			got.status = "closed after all"
+		}
+		seen := map[string]bool{}
+		for _, e := range w.host.events {
+			require.False(t, seen[e.ID], "%v with %s: told twice of %s", order, truth, e.Status)
+			seen[e.ID] = true
+		}
+		// The host's last word about the gate is the gate.
+		open := false
+		for _, e := range w.host.events {
+			open = e.Status == identity.Verified || open && e.Status != identity.Revoked
+		}
+		require.Equal(t, open, got.gate == 200, "%v with %s: the host was told %v", order, truth, w.host.heard())
+		if first == nil {
+			first, firstOrder = &got, append([]identity.Status{}, order...)
+			return
+		}
+		require.Equal(t, first.gate, got.gate, "%v and %v with %s", firstOrder, order, truth)
+		if first.status != "closed after all" && got.status != "closed after all" {
+			require.Equal(t, first.status, got.status, "%v and %v with %s", firstOrder, order, truth)
+		}
+	})
+}
+
+// permute calls f with every order of s.
+func permute(s []identity.Status, f func([]identity.Status)) {
+	var rec func(int)
+	rec = func(n int) {
+		if n == len(s) {
+			f(s)
+			return
+		}
+		for i := n; i < len(s); i++ {
+			s[n], s[i] = s[i], s[n]
+			rec(n + 1)
+			s[n], s[i] = s[i], s[n]
+		}
+	}
+	rec(0)
+}
+
+func TestContradictions(t *testing.T) {
+	t.Run("the provider does not know it: what stands stays", func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+		assert.Equal(t, "verified", w.status("alice", a))
+	})
+	t.Run("the provider is away: it stays open until it can be asked", func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		w.provider.away = identity.ErrUnavailable
+		require.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+		assert.Equal(t, "verified", w.status("alice", a))
+		w.provider.away = nil
+		w.provider.answer(a, "v1", identity.Failed)
+		w.later(time.Minute)
+		assert.Equal(t, "revoked", w.status("alice", a))
+		assert.Equal(t, []string{"verified", "revoked"}, w.host.heard())
+		assert.Equal(t, 403, w.gate("alice"))
+	})
+	t.Run("revoked is for good", func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		w.provider.answer(a, "v1", identity.Failed)
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+		w.provider.answer(a, "v1", identity.Verified)
+		for _, note := range []string{"", "again"} {
+			require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified, Note: note}))
+		}
+		assert.Equal(t, "revoked", w.status("alice", a))
+		assert.Equal(t, 403, w.gate("alice"))
+	})
+	t.Run("a verdict fetched before the attempt changed is not believed blindly", func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		w.provider.answer(a, "v1", identity.Verified)
+		at, err := w.kit.keys.openReference(a)
+		require.NoError(t, err)
+		n := identity.Notice{Provider: "fake", Reference: a, Fetched: true, Verification: identity.Verification{ID: "v1", Status: identity.Review}}
+		_, err = w.kit.deliver(t.Context(), at, n, fetched, identity.Started)
+		require.NoError(t, err)
+		assert.Equal(t, "verified", w.status("alice", a))
+	})
+	t.Run("a failure while the host still is told of success is settled after it", func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		w.provider.answer(a, "v1", identity.Failed)
+		w.host.failing(func(e Event) error {
+			if e.Status == identity.Verified {
+				assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+			}
+			return nil
+		})
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		w.later(2 * time.Second)
+		assert.Equal(t, []string{"verified", "revoked"}, w.host.heard())
+		assert.Equal(t, 403, w.gate("alice"))
+	})
+}
+
+// A second attempt and the first do not touch each other.
+func TestAttemptsAreIsolated(t *testing.T) {
+	w := newWorld(t)
+	first := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: first, ID: "v1", Status: identity.Failed}))
+	second := w.start("alice").Attempt
+	require.NotEqual(t, first, second)
+	require.Equal(t, 200, w.webhook(notice{Reference: second, ID: "v2", Status: identity.Verified}))
+	require.Equal(t, 200, w.gate("alice"))
+	for i, word := range []identity.Status{identity.Failed, identity.Expired, identity.Started, identity.Review} {
+		require.Equal(t, 200, w.webhook(notice{Reference: first, ID: "v1", Status: word, Note: fmt.Sprint(i)}))
+	}
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, "failed", w.status("alice", first))
+	assert.Equal(t, "verified", w.status("alice", second))
+	assert.Equal(t, []string{"failed", "verified"}, w.host.heard())
+}

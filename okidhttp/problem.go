@@ -1,0 +1,88 @@
+package okidhttp
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// problem is an answer that is not what was asked for, in constant words. It is
+// written as RFC 9457 application/problem+json, or as a page for browsers.
+type problem struct {
+	Status int    `json:"status"`
+	Code   string `json:"code"` // stable, for programs
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+
+	retryAfter int    // seconds; 0: not said
+	allow      string // the methods, for 405
+}
+
+var (
+	problemNotFound      = problem{Status: 404, Code: "not_found", Title: "Not found", Detail: "There is nothing here, or it is not yours."}
+	problemNoProvider    = problem{Status: 404, Code: "unknown_provider", Title: "Unknown provider", Detail: "No provider of that name is configured."}
+	problemAnonymous     = problem{Status: 401, Code: "not_logged_in", Title: "Please log in", Detail: "Log in first, then come back to this page."}
+	problemCrossOrigin   = problem{Status: 403, Code: "cross_origin", Title: "Not from this site", Detail: "A verification can only be started from the site itself."}
+	problemNotVerified   = problem{Status: 403, Code: "not_verified", Title: "Verification needed", Detail: "This needs a verified identity."}
+	problemVerified      = problem{Status: 409, Code: "already_verified", Title: "Already verified", Detail: "Your identity is verified already. There is nothing more to do."}
+	problemBadRequest    = problem{Status: 400, Code: "bad_request", Title: "Cannot be read", Detail: "The request has a part that cannot be read, or a value that is not allowed."}
+	problemLimited       = problem{Status: 429, Code: "too_many_attempts", Title: "Too many attempts", Detail: "You have tried too often. Please try again later."}
+	problemRefused       = problem{Status: 502, Code: "provider_refused", Title: "Verification is not possible", Detail: "The verification service refused. Please tell the site's owner."}
+	problemProviderAway  = problem{Status: 503, Code: "provider_unavailable", Title: "Please try again", Detail: "The verification service cannot be reached right now.", retryAfter: 5}
+	problemStoreAway     = problem{Status: 503, Code: "unavailable", Title: "Please try again", Detail: "This is not available right now.", retryAfter: 5}
+	problemInternal      = problem{Status: 500, Code: "internal", Title: "Something went wrong", Detail: "This did not work, through no fault of yours."}
+	problemBodyTooLarge  = problem{Status: 413, Code: "body_too_large", Title: "Body too large", Detail: "The body is larger than is accepted."}
+	problemSlowBody      = problem{Status: 408, Code: "body_too_slow", Title: "Body too slow", Detail: "The body did not arrive in time."}
+	problemEncodedBody   = problem{Status: 415, Code: "encoded_body", Title: "Encoded body", Detail: "The body must be sent as it is, without a Content-Encoding."}
+	problemBodyRead      = problem{Status: 500, Code: "body_already_read", Title: "Body already read", Detail: "Something in front of this handler has read the body."}
+	problemUnauthentic   = problem{Status: 401, Code: "not_authentic", Title: "Not authentic", Detail: "The signature or the timestamp is missing or wrong."}
+	problemMalformed     = problem{Status: 400, Code: "malformed", Title: "Malformed", Detail: "The body is authentic but is not a webhook that can be read."}
+	problemCallback      = problem{Status: 500, Code: "callback_failed", Title: "Not handled", Detail: "The event is kept, and handling it will be tried again."}
+	problemInFlight      = problem{Status: 503, Code: "in_flight", Title: "In flight", Detail: "The event is being handled. Send it again to learn the result.", retryAfter: 1}
+	problemTooManyStream = problem{Status: 429, Code: "too_many_streams", Title: "Too many streams", Detail: "Close another live status first.", retryAfter: 5}
+)
+
+// problem answers with p. cause, if there is one, is only for the log.
+func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause error) {
+	if cause != nil {
+		k.cfg.Logger.WarnContext(r.Context(), "okidhttp: request failed", "code", p.Code, "error", cause)
+	}
+	h := w.Header()
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	if p.allow != "" {
+		h.Set("Allow", p.allow)
+	}
+	if wantsPage(r) {
+		k.render(w, p.Status, messagePage{Title: p.Title, Text: p.Detail})
+		return
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client is gone
+}
+
+// allow answers 405 and reports false unless the request's method is one of
+// those given. HEAD goes with GET.
+func (k *Kit) allow(w http.ResponseWriter, r *http.Request, method string) bool {
+	if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
+		return true
+	}
+	allowed := method
+	if method == http.MethodGet {
+		allowed = "GET, HEAD"
+	}
+	k.problem(w, r, problem{Status: 405, Code: "method_not_allowed", Title: "Method not allowed", Detail: "Use " + allowed + ".", allow: allowed}, nil)
+	return false
+}
+
+// wantsPage reports whether the answer is for a person: the client accepts HTML,
+// and does not ask for JSON.
+func wantsPage(r *http.Request) bool {
+	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
+	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "json")
+}

@@ -1,0 +1,279 @@
+package okidhttp
+
+import (
+	"slices"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// record is all that the store keeps of one subject.
+type record struct {
+	subject  []byte      // sealed
+	starts   []time.Time // the last attempts, oldest first, for Config.StartLimit
+	attempts []attempt   // oldest first
+	later
+}
+
+// attempt is one try of one subject to be verified.
+type attempt struct {
+	id         attemptID
+	reference  string
+	provider   string
+	providerID string // the provider's id of the verification; "" until it is learnt
+	status     identity.Status
+	reason     string // why it failed, if it was not the provider that refused
+	byClock    bool   // expired because nobody told anything in time
+	createdAt  time.Time
+	updatedAt  time.Time // of the last change of status
+	claimedTo  time.Time // until then, a Start is asking the provider for the token
+	expiresAt  time.Time // of the token
+	token      []byte    // sealed; gone once the status is final
+	context    []byte    // sealed attemptContext
+	returned   bool      // the subject came back from the provider
+	fetchedAt  time.Time // when the provider was last asked
+	refreshAt  time.Time // when the worker asks the provider next
+	seen       [][digestLen]byte
+	pending    []pending
+	lease      lease
+	grant      *Grant // what a verified attempt grants
+	kept       []byte // sealed fields named in Config.Keep
+	later
+}
+
+// lease is the right to call the host about an attempt. Whoever holds it wrote
+// its owner number into the record; a holder that finds another number there has
+// lost it.
+type lease struct {
+	owner int64
+	until time.Time
+}
+
+// pending is a notice of which the host has not been told yet.
+type pending struct {
+	status  identity.Status // what the notice says
+	applied bool            // the attempt has taken it on; only the callback is owed
+	fetched bool            // it was fetched with the secret key
+	notice  []byte          // sealed: the verification with its personal fields
+	since   time.Time
+	tries   int64
+	due     time.Time // of the next try
+	dead    bool      // the host gave up on it: a dead letter
+	later
+}
+
+// attemptContext is what the host gave along when the attempt began.
+type attemptContext struct {
+	returnTo string
+	locale   string
+	metadata []pair
+	later
+}
+
+// pair is one member of the host's metadata.
+type pair struct {
+	name, value string
+	later
+}
+
+const (
+	// digestLen is how much of a notice's digest is kept: 128 bits.
+	digestLen = 16
+	// maxSeen bounds the digests kept for an attempt. Dropping the oldest is
+	// safe: they only spare the state machine a look at what it applied already.
+	maxSeen = 16
+	// maxFinished is how many finished attempts a record keeps beside those on
+	// which something depends.
+	maxFinished = 8
+)
+
+// recordFormat is the first byte of every record. A reader refuses another one,
+// which closes the gate.
+const recordFormat = 1
+
+// encode writes the record. The grant comes first, so that the gate reads it
+// without a look at the rest.
+func (r *record) encode() []byte {
+	c := coder{out: append(make([]byte, 0, 1024), recordFormat)}
+	if g := r.grant(); g != nil {
+		c.sized(g)
+	} else {
+		c.out = append(c.out, 0)
+	}
+	c.message(r)
+	return c.out
+}
+
+func decodeRecord(b []byte) (*record, error) {
+	_, b, err := splitGrant(b)
+	if err != nil {
+		return nil, err
+	}
+	r := new(record)
+	return r, decode(b, r)
+}
+
+// decodeGrant reads the grant of a record and no more; nil if there is none.
+func decodeGrant(b []byte) (*Grant, error) {
+	v, _, err := splitGrant(b)
+	if err != nil || len(v) == 0 {
+		return nil, err
+	}
+	g := new(Grant)
+	return g, decode(v, g)
+}
+
+func splitGrant(b []byte) (grant, rest []byte, err error) {
+	if len(b) == 0 || b[0] != recordFormat {
+		return nil, nil, errCorrupt
+	}
+	return splitSized(b[1:])
+}
+
+// The tags below are written to stores: one is never used again for something
+// else.
+
+func (r *record) fields(c *coder) {
+	c.bytes(1, &r.subject)
+	each(c, 2, &r.starts, func(t *time.Time) { c.time(2, t) })
+	each(c, 3, &r.attempts, func(a *attempt) { c.nested(3, a) })
+}
+
+func (a *attempt) fields(c *coder) {
+	c.array(1, a.id[:])
+	c.text(2, &a.reference)
+	c.text(3, &a.provider)
+	c.text(4, &a.providerID)
+	c.text(5, (*string)(&a.status))
+	c.text(6, &a.reason)
+	c.flag(7, &a.byClock)
+	c.time(8, &a.createdAt)
+	c.time(9, &a.updatedAt)
+	c.time(10, &a.claimedTo)
+	c.time(11, &a.expiresAt)
+	c.bytes(12, &a.token)
+	c.bytes(13, &a.context)
+	c.flag(14, &a.returned)
+	c.time(15, &a.fetchedAt)
+	c.time(16, &a.refreshAt)
+	each(c, 17, &a.seen, func(d *[digestLen]byte) { c.array(17, d[:]) })
+	each(c, 18, &a.pending, func(p *pending) { c.nested(18, p) })
+	c.int(19, &a.lease.owner)
+	c.time(20, &a.lease.until)
+	if c.reading && c.tag == 21 {
+		a.grant = new(Grant)
+	}
+	if a.grant != nil {
+		c.nested(21, a.grant)
+	}
+	c.bytes(22, &a.kept)
+}
+
+func (p *pending) fields(c *coder) {
+	c.text(1, (*string)(&p.status))
+	c.flag(2, &p.applied)
+	c.flag(3, &p.fetched)
+	c.bytes(4, &p.notice)
+	c.time(5, &p.since)
+	c.int(6, &p.tries)
+	c.time(7, &p.due)
+	c.flag(8, &p.dead)
+}
+
+func (g *Grant) fields(c *coder) {
+	c.time(1, &g.VerifiedAt)
+	c.text(2, &g.Provider)
+	c.text(3, &g.DocumentType)
+	c.date(4, &g.DocumentExpiry)
+	each(c, 5, &g.AgeOver, func(years *int) { n := int64(*years); c.int(5, &n); *years = int(n) })
+}
+
+func (x *attemptContext) fields(c *coder) {
+	c.text(1, &x.returnTo)
+	c.text(2, &x.locale)
+	each(c, 3, &x.metadata, func(p *pair) { c.nested(3, p) })
+}
+
+func (p *pair) fields(c *coder) {
+	c.text(1, &p.name)
+	c.text(2, &p.value)
+}
+
+// find returns the attempt with this id, or nil.
+func (r *record) find(id attemptID) *attempt {
+	for i := range r.attempts {
+		if r.attempts[i].id == id {
+			return &r.attempts[i]
+		}
+	}
+	return nil
+}
+
+// grant is what stands of all attempts: that of the latest verified one.
+func (r *record) grant() *Grant {
+	var latest *Grant
+	for i := range r.attempts {
+		a := &r.attempts[i]
+		if a.status == identity.Verified && a.grant != nil && (latest == nil || !a.grant.VerifiedAt.Before(latest.VerifiedAt)) {
+			latest = a.grant
+		}
+	}
+	return latest
+}
+
+// prune drops the oldest attempts on which nothing depends any more.
+func (r *record) prune() {
+	grant := r.grant()
+	idle := func(a attempt) bool {
+		return a.status.Final() && len(a.pending) == 0 && (grant == nil || a.grant != grant)
+	}
+	surplus := -maxFinished
+	for _, a := range r.attempts {
+		if idle(a) {
+			surplus++
+		}
+	}
+	r.attempts = slices.DeleteFunc(r.attempts, func(a attempt) bool {
+		if surplus <= 0 || !idle(a) {
+			return false
+		}
+		surplus--
+		return true
+	})
+}
+
+// awaits returns the pending notice with this status that is not a dead letter,
+// or nil. There is never more than one: an attempt takes on a status once.
+func (a *attempt) awaits(s identity.Status) *pending {
+	for i := range a.pending {
+		if p := &a.pending[i]; p.status == s && !p.dead {
+			return p
+		}
+	}
+	return nil
+}
+
+// alive reports whether any notice still waits for its callback.
+func (a *attempt) alive() bool {
+	return slices.ContainsFunc(a.pending, func(p pending) bool { return !p.dead })
+}
+
+func (a *attempt) hasSeen(digest [32]byte) bool {
+	return slices.Contains(a.seen, [digestLen]byte(digest[:digestLen]))
+}
+
+// see remembers a digest.
+func (a *attempt) see(digest [32]byte) {
+	if digest == [32]byte{} || a.hasSeen(digest) {
+		return
+	}
+	if len(a.seen) == maxSeen {
+		a.seen = slices.Delete(a.seen, 0, 1)
+	}
+	a.seen = append(a.seen, [digestLen]byte(digest[:digestLen]))
+}
+
+// leased reports whether somebody holds the lease at now.
+func (a *attempt) leased(now time.Time) bool {
+	return a.lease.owner != 0 && now.Before(a.lease.until)
+}

@@ -1,0 +1,154 @@
+package okidhttp
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// sampleRecord has a value in every field.
+func sampleRecord() *record {
+	at := func(minute int) time.Time { return time.Date(2026, 3, 1, 12, minute, 0, 1e6, time.UTC) }
+	grant := &Grant{
+		VerifiedAt: at(5), Provider: "okid", DocumentType: "passport",
+		DocumentExpiry: identity.Date{Year: 2030, Month: 1, Day: 31}, AgeOver: []int{18, 21},
+	}
+	return &record{
+		subject: []byte("sealed subject"),
+		starts:  []time.Time{at(0), at(1)},
+		attempts: []attempt{
+			{id: attemptID{1}, reference: "r1", provider: "okid", status: identity.Created, createdAt: at(0), updatedAt: at(0), claimedTo: at(2)},
+			{
+				id: attemptID{2, 0, 0xff}, reference: "r2", provider: "okid", providerID: "ver_1", status: identity.Verified,
+				reason: "x", byClock: true, createdAt: at(1), updatedAt: at(5), expiresAt: at(30), token: []byte("sealed token"),
+				context: []byte("sealed context"), returned: true, fetchedAt: at(3), refreshAt: at(7),
+				seen: [][digestLen]byte{{1}, {2}},
+				pending: []pending{
+					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, due: at(6), dead: true},
+					{status: identity.Started},
+				},
+				lease: lease{owner: -1 << 63, until: at(9)},
+				grant: grant, kept: []byte("sealed kept"),
+			},
+		},
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	for name, r := range map[string]*record{"empty": {}, "full": sampleRecord()} {
+		b := r.encode()
+		got, err := decodeRecord(b)
+		require.NoError(t, err, name)
+		assert.Equal(t, r, got, name)
+		assert.Equal(t, b, got.encode(), name)
+	}
+	g, err := decodeGrant(sampleRecord().encode())
+	require.NoError(t, err)
+	assert.Equal(t, sampleRecord().attempts[1].grant, g)
+	g, err = decodeGrant((&record{}).encode())
+	require.NoError(t, err)
+	assert.Nil(t, g)
+}
+
+// An older version keeps what a newer one wrote, wherever it stands.
+func TestRecordKeepsUnknownFields(t *testing.T) {
+	r := sampleRecord()
+	extra := encode(&pair{name: "from", value: "the future"})
+	for i := range extra { // the tags 1 and 2 become 101 and 102
+		if (extra[i] == 1 || extra[i] == 2) && (i == 0 || i == 6) {
+			extra[i] += 100
+		}
+	}
+	r.raw = extra
+	r.attempts[0].raw = extra
+	r.attempts[1].pending[0].raw = extra
+	r.attempts[1].grant.raw = extra
+	b := r.encode()
+	got, err := decodeRecord(b)
+	require.NoError(t, err)
+	assert.Equal(t, r, got)
+	assert.Equal(t, b, got.encode())
+	assert.Equal(t, 5, bytes.Count(b, []byte("the future")), "each once, and the grant's in front, too")
+}
+
+func TestRecordRefused(t *testing.T) {
+	good := sampleRecord().encode()
+	for name, b := range map[string][]byte{
+		"empty":          {},
+		"another format": append([]byte{recordFormat + 1}, good[1:]...),
+		"cut off":        good[:len(good)-1],
+		"grant too long": {recordFormat, 200, 1},
+		"bad tag":        {recordFormat, 0, 0xff},
+		"bad time":       {recordFormat, 0, 2, 2, 0xff, 0xff},
+	} {
+		_, err := decodeRecord(b)
+		assert.ErrorIs(t, err, errCorrupt, name)
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	f.Add([]byte{})
+	f.Add((&record{}).encode())
+	f.Add(sampleRecord().encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := decodeRecord(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeRecord(r.encode())
+		require.NoError(t, err)
+		require.Equal(t, r.encode(), again.encode())
+	})
+}
+
+// Whatever a subject does, the record stays small.
+func TestRecordStaysSmall(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.StartLimit = AtMost(32, time.Second)
+		c.Metadata = nil
+	})
+	words := []identity.Status{identity.Started, identity.Review, identity.Failed, identity.Expired, identity.Verified}
+	random := rand.New(rand.NewPCG(1, 2))
+	largest := 0
+	for i := range 300 {
+		rec := w.tryStart("alice", "return_to", "/"+strings.Repeat("x", random.IntN(100)))
+		if rec.Code == 201 {
+			attempts := w.record("alice").attempts
+			ref := attempts[len(attempts)-1].reference
+			w.provider.answer(ref, ref[:20], words[random.IntN(len(words))])
+			for range random.IntN(4) {
+				w.webhook(notice{Reference: ref, ID: ref[:20], Status: words[random.IntN(4)]})
+			}
+		}
+		w.later(time.Duration(random.IntN(48)) * time.Hour)
+		size := len(w.record("alice").encode())
+		largest = max(largest, size)
+		require.LessOrEqual(t, len(w.record("alice").starts), maxStarts, i)
+	}
+	assert.Less(t, largest, 32<<10)
+	t.Logf("largest record: %d bytes", largest)
+}
+
+func TestPruneKeepsWhatCounts(t *testing.T) {
+	r := new(record)
+	for i := range 20 {
+		r.attempts = append(r.attempts, attempt{id: attemptID{byte(i)}, status: identity.Failed})
+	}
+	r.attempts[0].status, r.attempts[0].grant = identity.Verified, &Grant{VerifiedAt: time.Unix(1, 0)}
+	r.attempts[1].pending = []pending{{status: identity.Failed}}
+	r.attempts[2].status = identity.Started
+	r.prune()
+	var ids []byte
+	for _, a := range r.attempts {
+		ids = append(ids, a.id[0])
+	}
+	assert.Equal(t, []byte{0, 1, 2, 12, 13, 14, 15, 16, 17, 18, 19}, ids)
+	assert.NotNil(t, r.grant())
+}

@@ -1,0 +1,291 @@
+package okidhttp
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// Coming back proves nothing and breaks nothing.
+func TestReturnGrantsNothing(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	before := w.record("alice").attempts[0].status
+	for _, route := range []string{"success", "error"} {
+		for range 5 {
+			rec := w.get("alice", "/verify/"+route+"?attempt="+a+"&status=completed&verification_id=v1")
+			require.Equal(t, 200, rec.Code)
+			assert.Contains(t, rec.Body.String(), "moves on by itself")
+			assert.Equal(t, "no-store", rec.Header().Get("Cache-Control"))
+			assert.Equal(t, "no-referrer", rec.Header().Get("Referrer-Policy"))
+		}
+	}
+	assert.Equal(t, before, w.record("alice").attempts[0].status)
+	assert.Equal(t, 403, w.gate("alice"))
+	assert.Empty(t, w.host.heard())
+	assert.Zero(t, w.provider.asked(), "there is no id to ask for")
+}
+
+func TestReturnAsksTheProvider(t *testing.T) {
+	for _, tt := range []struct {
+		truth    identity.Status
+		code     int
+		location string
+	}{
+		{identity.Verified, 303, "/"},
+		{identity.Failed, 303, "https://app.example/verify/page"},
+		{identity.Expired, 303, "https://app.example/verify/page"},
+		{identity.Review, 200, ""},
+		{identity.Started, 200, ""},
+		{"", 200, ""},
+	} {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+		w.provider.answer(a, "v1", tt.truth)
+		rec := w.get("alice", "/verify/error?attempt="+a)
+		assert.Equal(t, tt.code, rec.Code, tt.truth)
+		assert.Equal(t, tt.location, rec.Header().Get("Location"), tt.truth)
+		assert.Equal(t, tt.truth == identity.Verified, w.gate("alice") == 200, tt.truth)
+	}
+}
+
+// However often users reload or ask, the provider is asked once in a while.
+func TestReturnAsksSeldom(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	w.provider.answer(a, "v1", identity.Started)
+	for range 10 {
+		w.get("alice", "/verify/success?attempt="+a)
+		w.status("alice", a)
+	}
+	assert.Equal(t, 1, w.provider.asked())
+	w.clock.add(returnEvery)
+	for range 10 {
+		w.get("alice", "/verify/success?attempt="+a)
+	}
+	assert.Equal(t, 2, w.provider.asked())
+	for range 20 {
+		w.clock.add(time.Second)
+		w.status("alice", a)
+	}
+	assert.Equal(t, 2+20/5, w.provider.asked())
+}
+
+// Nobody but the user, where they are logged in, learns anything.
+func TestStrangersSeeNothing(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	made := w.kit.keys.newReference(address{hashSubject("nobody at all"), attemptID{1}})
+
+	nonce := regexp.MustCompile(`nonce="[^"]*"`)
+	page := func(user, target string) string {
+		rec := w.get(user, target)
+		header := rec.Header()
+		header.Del("Content-Security-Policy")
+		text, err := json.Marshal(header)
+		require.NoError(t, err)
+		return http.StatusText(rec.Code) + string(text) + nonce.ReplaceAllString(rec.Body.String(), "")
+	}
+	for _, route := range []string{"success", "error", "status"} {
+		want := page("", "/verify/"+route)
+		for _, reference := range []string{a, made, "x", "", a[:95] + "!"} {
+			for _, user := range []string{"", "bob"} {
+				assert.Equal(t, want, page(user, "/verify/"+route+"?attempt="+reference), "%s %q", route, user)
+			}
+		}
+		assert.NotContains(t, want, a)
+	}
+	assert.Contains(t, page("", "/verify/success"), "OK")
+	assert.Contains(t, page("bob", "/verify/status?attempt="+a), "Not Found")
+	assert.Contains(t, page("bob", "/verify/page?attempt="+a), "Not Found")
+	assert.Contains(t, page("", "/verify/page?attempt="+a), "Unauthorized")
+	assert.Zero(t, w.provider.asked())
+	assert.Equal(t, "started", w.status("alice", a))
+}
+
+func TestReturnTo_LeadsBack(t *testing.T) {
+	w := newWorld(t)
+	r := httptest.NewRequest("GET", "/members/wine?year=1990", nil)
+	r.Header.Set("Accept", "text/html")
+	r.Header.Set("Test-User", "alice")
+	rec := httptest.NewRecorder()
+	w.kit.RequireVerified(http.NotFoundHandler()).ServeHTTP(rec, r)
+	require.Equal(t, 303, rec.Code)
+	page := rec.Header().Get("Location")
+	assert.Equal(t, "https://app.example/verify/page?return_to=%2Fmembers%2Fwine%3Fyear%3D1990", page)
+
+	rec = w.get("alice", page)
+	require.Equal(t, 200, rec.Code)
+	assert.Contains(t, rec.Body.String(), `name="return_to" value="/members/wine?year=1990"`)
+	assert.Contains(t, rec.Body.String(), `action="https://app.example/verify/start"`)
+	assert.Equal(t, "same-origin", rec.Header().Get("Referrer-Policy"), "or the form's origin would be null")
+
+	a := w.start("alice", "return_to", "/members/wine?year=1990")
+	assert.NotContains(t, w.provider.starts[0].SuccessURL, "wine")
+	require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, "/members/wine?year=1990", w.get("alice", "/verify/success?attempt="+a.Attempt).Header().Get("Location"))
+	assert.Equal(t, "/members/wine?year=1990", w.get("alice", page).Header().Get("Location"), "verified already")
+
+	for _, evil := range []string{"//evil.example", `/\evil.example`, "https://evil.example", "javascript:alert(1)"} {
+		b := w.start("bob", "return_to", evil)
+		require.Equal(t, 200, w.webhook(notice{Reference: b.Attempt, ID: "b" + evil, Status: identity.Failed}))
+	}
+	b := w.start("bob", "return_to", "//evil.example")
+	require.Equal(t, 200, w.webhook(notice{Reference: b.Attempt, ID: "last", Status: identity.Verified}))
+	assert.Equal(t, "/", w.get("bob", "/verify/success?attempt="+b.Attempt).Header().Get("Location"))
+}
+
+func TestSDKPage(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice")
+	rec := w.get("alice", "/verify/page?attempt="+a.Attempt)
+	require.Equal(t, 200, rec.Code)
+	csp := rec.Header().Get("Content-Security-Policy")
+	nonce := regexp.MustCompile(`'nonce-([A-Z0-9]{26})'`).FindStringSubmatch(csp)
+	require.NotNil(t, nonce, csp)
+	assert.Contains(t, csp, "default-src 'none'")
+	assert.Contains(t, csp, "frame-ancestors 'none'")
+	assert.Contains(t, csp, "https://cdn.fake.example")
+	assert.Contains(t, csp, "frame-src https://hosted.fake.example")
+	assert.NotContains(t, csp, "unsafe")
+	assert.Contains(t, rec.Header().Get("Permissions-Policy"), `camera=(self "https://hosted.fake.example")`)
+	assert.Equal(t, "no-referrer", rec.Header().Get("Referrer-Policy"))
+	assert.Equal(t, "no-store", rec.Header().Get("Cache-Control"))
+	assert.Equal(t, strings.Count(rec.Body.String(), "<script"), strings.Count(rec.Body.String(), `<script nonce="`+nonce[1]+`"`))
+	assert.NotRegexp(t, `\son[a-z]+=`, rec.Body.String(), "no inline handlers")
+	assert.NotContains(t, w.get("alice", "/verify/page?attempt="+a.Attempt).Body.String(), nonce[1], "a nonce is used once")
+
+	require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Verified}))
+	rec = w.get("alice", "/verify/page?attempt="+a.Attempt)
+	assert.Equal(t, 303, rec.Code)
+	assert.NotContains(t, rec.Body.String(), a.ProcessToken)
+}
+
+// Nothing that goes into the page breaks out of it.
+func TestSDKPageIsInjectionSafe(t *testing.T) {
+	w := newWorld(t)
+	evil := `"'</script><script>alert(1)</script><!--` + "\u2028"
+	w.kit.providers["fake"] = &evilProvider{w.provider, evil}
+	a := w.start("alice").Attempt
+	body := w.get("alice", "/verify/page?attempt="+a).Body.String()
+	assert.NotContains(t, body, "<script>alert")
+	assert.NotContains(t, body, "\u2028")
+	assert.Equal(t, strings.Count(body, "<script"), strings.Count(body, "</script"))
+}
+
+type evilProvider struct {
+	*fakeProvider
+	evil string
+}
+
+func (p *evilProvider) SDK(identity.Session, string) identity.SDK {
+	return identity.SDK{ScriptURL: p.evil, Config: map[string]any{"token": p.evil}, Boot: "function () {}"}
+}
+
+func TestStartPageTellsOfTheLastAttempt(t *testing.T) {
+	for status, note := range notes {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		if status == identity.Revoked {
+			require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+			w.provider.answer(a, "v1", identity.Failed)
+			require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+		} else {
+			require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: status}))
+		}
+		assert.Contains(t, w.get("alice", "/verify/page").Body.String(), note, status)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	ask := func(etag string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", "/verify/status?attempt="+a, nil)
+		r.Header.Set("If-None-Match", etag)
+		return w.do(r, "alice")
+	}
+	rec := ask("")
+	assert.Equal(t, `{"status":"created","updated_at":"2026-03-01T12:00:00Z","retry_after":1}`+"\n", rec.Body.String())
+	assert.Equal(t, "private, no-store", rec.Header().Get("Cache-Control"))
+	etag := rec.Header().Get("ETag")
+	rec = ask(etag)
+	assert.Equal(t, 304, rec.Code)
+	assert.Empty(t, rec.Body.String())
+
+	w.clock.add(time.Second)
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	rec = ask(etag)
+	assert.Equal(t, 200, rec.Code)
+	assert.Equal(t, `{"status":"verified","updated_at":"2026-03-01T12:00:01Z"}`+"\n", rec.Body.String())
+	assert.Equal(t, 405, w.do(httptest.NewRequest("POST", "/verify/status?attempt="+a, nil), "alice").Code)
+}
+
+func TestStatusStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		open := func() (*httptest.ResponseRecorder, chan struct{}) {
+			r := httptest.NewRequest("GET", "/verify/status?attempt="+a, nil)
+			r.Header.Set("Accept", "text/event-stream")
+			r.Header.Set("Test-User", "alice")
+			rec, done := httptest.NewRecorder(), make(chan struct{})
+			go func() { defer close(done); w.kit.ServeHTTP(rec, r) }()
+			return rec, done
+		}
+		first, done := open()
+		_, done2 := open()
+		_, done3 := open()
+		synctest.Wait()
+		fourth, done4 := open()
+		<-done4
+		assert.Equal(t, 429, fourth.Code)
+
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+		time.Sleep(heartbeatEvery + statusEvery)
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		<-done
+		<-done2
+		<-done3
+		assert.Equal(t, "text/event-stream", first.Header().Get("Content-Type"))
+		events := strings.Split(strings.TrimSpace(first.Body.String()), "\n\n")
+		require.Len(t, events, 4, first.Body.String())
+		for i, word := range []string{"created", "started", ":", "verified"} {
+			assert.Contains(t, events[i], word)
+		}
+		_, done5 := open()
+		<-done5 // a final status ends the stream at once, and the places are free again
+	})
+}
+
+func TestStreamsEndWithRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		r := httptest.NewRequest("GET", "/verify/status?attempt="+a, nil)
+		r.Header.Set("Accept", "text/event-stream")
+		r.Header.Set("Test-User", "alice")
+		done := make(chan struct{})
+		go func() { defer close(done); w.kit.ServeHTTP(httptest.NewRecorder(), r) }()
+		ctx, cancel := contextWithCancel(t)
+		ran := make(chan error)
+		go func() { ran <- w.kit.Run(ctx) }()
+		synctest.Wait()
+		cancel()
+		assert.NoError(t, <-ran)
+		<-done
+	})
+}

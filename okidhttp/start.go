@@ -1,0 +1,420 @@
+package okidhttp
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"mime"
+	"net/http"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/store"
+)
+
+const (
+	// claimTime is how long one Start may take to get a token; then another may
+	// try in its place. It covers the provider's client and one write.
+	claimTime = 20 * time.Second
+	// waitEvery is how often a Start looks whether another, which asks the
+	// provider already, has got the token.
+	waitEvery = 50 * time.Millisecond
+	// maxMetadata bounds the host's metadata, in bytes of names and values.
+	maxMetadata = 4 << 10
+	// maxStartBody bounds the body of a start request, in bytes.
+	maxStartBody = 16 << 10
+	// maxOpen bounds the attempts of a subject that are not finished.
+	maxOpen = 32
+	// tokenMargin is how long a token must still live to be given out again.
+	tokenMargin = time.Minute
+)
+
+// Start begins a verification, or resumes the one that the user has begun: a
+// same-origin POST, with the optional form values return_to (a page of the
+// host's to go to afterwards) and locale.
+//
+// A browser's form gets 303 to the page. A client that does not accept HTML gets
+// JSON, 201 for a new attempt and 200 for a resumed one:
+//
+//	{"attempt":"…","process_token":"…","expires_at":"…","page_url":"…","sdk":{"script_url":"…","config":{…}}}
+//
+// 401: nobody is logged in; 400; 403: cross-origin; 405; 409: already verified;
+// 429 with Retry-After: Config.StartLimit; 502: the provider refused; 503 with
+// Retry-After: the provider or the store is away.
+func (k *Kit) Start() http.Handler { return http.HandlerFunc(k.start) }
+
+func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
+	if !k.allow(w, r, http.MethodPost) {
+		return
+	}
+	if err := k.csrf.Check(r); err != nil {
+		k.problem(w, r, problemCrossOrigin, err)
+		return
+	}
+	subject, hash := k.subject(r)
+	if subject == "" {
+		k.unauthorized(w, r)
+		return
+	}
+	p, ok := k.provider(r)
+	if !ok {
+		k.problem(w, r, problemNoProvider, nil)
+		return
+	}
+	input, err := readStartInput(w, r)
+	if err != nil {
+		k.problem(w, r, problemBadRequest, err)
+		return
+	}
+	sent, err := k.startMetadata(r)
+	if err != nil {
+		k.problem(w, r, problemInternal, err)
+		return
+	}
+	s := starter{
+		kit: k, subject: subject, hash: hash, provider: p, sent: sent,
+		context: attemptContext{returnTo: k.returnTo(input.ReturnTo), locale: input.Locale},
+	}
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		s.context.metadata = append(s.context.metadata, pair{name: name, value: sent[name]})
+	}
+	// What was asked of the provider is kept even if the user leaves meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), claimTime)
+	defer cancel()
+	started, bad, err := s.start(ctx)
+	if bad != nil {
+		k.problem(w, r, *bad, err)
+		return
+	}
+	k.answerStart(w, r, p, started)
+}
+
+// answerStart hands out a started attempt.
+func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Provider, s *startedAttempt) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	pageURL := k.url("page", "attempt", s.reference)
+	if wantsPage(r) {
+		http.Redirect(w, r, pageURL, http.StatusSeeOther)
+		return
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if s.resumed {
+		w.WriteHeader(http.StatusOK)
+	} else {
+		w.WriteHeader(http.StatusCreated)
+	}
+	_ = json.NewEncoder(w).Encode(struct { // the client is gone
+		Attempt      string       `json:"attempt"`
+		ProcessToken string       `json:"process_token"`
+		ExpiresAt    time.Time    `json:"expires_at"`
+		PageURL      string       `json:"page_url"`
+		SDK          identity.SDK `json:"sdk"`
+	}{s.reference, s.session.Token, s.session.ExpiresAt, pageURL, p.SDK(s.session, s.locale)})
+}
+
+// startInput is what a client may say about the attempt.
+type startInput struct {
+	ReturnTo string `json:"return_to"`
+	Locale   string `json:"locale"`
+}
+
+var localePattern = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
+
+// readStartInput reads the query, and a body that is a form or JSON.
+func readStartInput(w http.ResponseWriter, r *http.Request) (startInput, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxStartBody)
+	var in startInput
+	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if mediaType == "application/json" {
+		body, err := io.ReadAll(r.Body)
+		if err == nil && len(body) > 0 {
+			err = json.Unmarshal(body, &in)
+		}
+		if err != nil {
+			return in, errors.New("body is not JSON of the documented form")
+		}
+	} else {
+		err := r.ParseForm()
+		if err == nil && mediaType == "multipart/form-data" {
+			err = r.ParseMultipartForm(maxStartBody)
+		}
+		if err != nil {
+			return in, errors.New("body is not a form")
+		}
+		in = startInput{ReturnTo: r.Form.Get("return_to"), Locale: r.Form.Get("locale")}
+	}
+	if in.Locale != "" && !localePattern.MatchString(in.Locale) {
+		return in, errors.New("locale is not a language tag")
+	}
+	return in, nil
+}
+
+// startMetadata is what the host sends along.
+func (k *Kit) startMetadata(r *http.Request) (map[string]string, error) {
+	if k.cfg.Metadata == nil {
+		return nil, nil
+	}
+	sent, err := k.cfg.Metadata(r)
+	if err != nil {
+		return nil, fmt.Errorf("Config.Metadata: %w", err)
+	}
+	size := 0
+	for name, value := range sent {
+		size += len(name) + len(value)
+		if name == "" || name == "reference" {
+			return nil, fmt.Errorf("Config.Metadata: the name %q is not the host's to use", name)
+		}
+	}
+	if size > maxMetadata {
+		return nil, fmt.Errorf("Config.Metadata: %d bytes are more than %d", size, maxMetadata)
+	}
+	return sent, nil
+}
+
+// starter gets one subject an attempt with a token.
+type starter struct {
+	kit      *Kit
+	subject  string
+	hash     subjectHash
+	provider identity.Provider
+	sent     map[string]string
+	context  attemptContext
+}
+
+// startedAttempt is what Start hands out.
+type startedAttempt struct {
+	reference string
+	session   identity.Session
+	locale    string
+	resumed   bool
+}
+
+// start resumes, waits for, or begins an attempt. However many run at once for
+// one subject, one of them asks the provider.
+func (s *starter) start(ctx context.Context) (*startedAttempt, *problem, error) {
+	k := s.kit
+	for {
+		h, err := k.load(ctx, s.hash.key())
+		if err != nil {
+			return nil, &problemStoreAway, err
+		}
+		if k.counts(h.grant(), h.now) {
+			return nil, &problemVerified, nil
+		}
+		a, asking := s.resumable(h)
+		switch {
+		case a != nil:
+			return s.resume(ctx, h, a)
+		case asking:
+			if err := sleep(ctx, waitEvery); err != nil {
+				return nil, &problemProviderAway, err
+			}
+			continue
+		}
+		if wait := s.wait(h); wait > 0 {
+			k.observe(ctx, OutcomeLimited)
+			limited := problemLimited
+			limited.retryAfter = int(math.Ceil(wait.Seconds()))
+			return nil, &limited, nil
+		}
+		claimed, err := s.claim(ctx, h)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		} else if err != nil {
+			return nil, &problemStoreAway, err
+		}
+		return s.ask(ctx, claimed)
+	}
+}
+
+// resumable is an attempt whose token can still be used. asking is true if there
+// is none, but another Start is about to get one.
+func (s *starter) resumable(h *held) (a *attempt, asking bool) {
+	for i := range h.attempts {
+		a := &h.attempts[i]
+		if a.provider != s.provider.Name() || a.status != identity.Created && a.status != identity.Started {
+			continue
+		}
+		if a.token != nil && h.now.Add(tokenMargin).Before(a.expiresAt) {
+			return a, false
+		}
+		if a.token == nil && h.now.Before(a.claimedTo) {
+			asking = true
+		}
+	}
+	return nil, asking
+}
+
+// resume hands out the token of an attempt again. Where the user wants to go
+// afterwards is what was said last.
+func (s *starter) resume(ctx context.Context, h *held, a *attempt) (*startedAttempt, *problem, error) {
+	k, at := s.kit, address{s.hash, a.id}
+	token, err := k.keys.open(sealToken, at.place(), a.token)
+	if err != nil {
+		return nil, &problemInternal, fmt.Errorf("process token: %w", err)
+	}
+	started := &startedAttempt{
+		reference: a.reference,
+		session:   identity.Session{Token: string(token), ExpiresAt: a.expiresAt},
+		resumed:   true,
+	}
+	begun := k.openContext(at, a)
+	started.locale = cmp.Or(s.context.locale, begun.locale)
+	if returnTo := cmp.Or(s.context.returnTo, begun.returnTo); returnTo != begun.returnTo || started.locale != begun.locale {
+		begun.returnTo, begun.locale = returnTo, started.locale
+		sealed := k.sealContext(at, begun)
+		if err := k.change(ctx, at, func(_ *held, a *attempt) { a.context = sealed }); err != nil {
+			return nil, &problemStoreAway, err
+		}
+	}
+	return started, nil, nil
+}
+
+// wait is how long the subject must wait before it may start another attempt.
+func (s *starter) wait(h *held) time.Duration {
+	open := 0
+	for i := range h.attempts {
+		if a := &h.attempts[i]; !a.status.Final() {
+			open++
+		}
+	}
+	if open >= maxOpen {
+		return s.kit.cfg.StartedLimit
+	}
+	return s.kit.cfg.StartLimit(h.now, slices.Clone(h.starts))
+}
+
+// claim writes the new attempt before the provider knows of it, so that not even
+// a webhook which overtakes the provider's answer is lost.
+func (s *starter) claim(ctx context.Context, h *held) (*attempt, error) {
+	k := s.kit
+	at := address{s.hash, newAttemptID()}
+	now := h.now.Truncate(time.Millisecond) // as the record keeps it
+	a := attempt{
+		id:        at.attempt,
+		reference: k.keys.newReference(at),
+		provider:  s.provider.Name(),
+		status:    identity.Created,
+		createdAt: now,
+		updatedAt: now,
+		claimedTo: now.Add(claimTime),
+		context:   k.sealContext(at, s.context),
+	}
+	// An attempt that never got its token, and whose time for that is up, is
+	// replaced, so that there are never two that could be used.
+	h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool {
+		return a.status == identity.Created && a.token == nil && !now.Before(a.claimedTo)
+	})
+	h.attempts = append(h.attempts, a)
+	h.starts = append(h.starts, now)
+	if surplus := len(h.starts) - maxStarts; surplus > 0 {
+		h.starts = slices.Delete(h.starts, 0, surplus)
+	}
+	h.subject = k.keys.seal(sealSubject, h.key, []byte(s.subject))
+	return &a, k.save(ctx, h)
+}
+
+// ask gets the token from the provider, and writes it down.
+func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *problem, error) {
+	k, at := s.kit, address{s.hash, a.id}
+	session, err := s.provider.Start(ctx, identity.StartRequest{
+		Reference:   a.reference,
+		Metadata:    s.sent,
+		CallbackURL: k.url("webhook", "provider", a.provider),
+		SuccessURL:  k.url("success", "attempt", a.reference),
+		ErrorURL:    k.url("error", "attempt", a.reference),
+	})
+	if err == nil && !session.ExpiresAt.After(a.createdAt) {
+		err = fmt.Errorf("%w, %w: the token that it gave has expired already", identity.ErrRefused, identity.ErrUncertain)
+	}
+	if err != nil {
+		k.observe(ctx, OutcomeProviderFailed, "attempt", a.id, "error", err)
+		if err := s.forget(ctx, a, errors.Is(err, identity.ErrUncertain)); err != nil {
+			k.observe(ctx, OutcomeStoreFailed, "attempt", a.id, "error", err)
+		}
+		if errors.Is(err, identity.ErrRefused) {
+			return nil, &problemRefused, nil
+		}
+		return nil, &problemProviderAway, nil
+	}
+	sealed := k.keys.seal(sealToken, at.place(), []byte(session.Token))
+	err = k.change(ctx, at, func(_ *held, a *attempt) {
+		a.claimedTo, a.expiresAt = time.Time{}, session.ExpiresAt
+		if !a.status.Final() {
+			a.token = sealed
+		}
+	})
+	if err != nil {
+		return nil, &problemStoreAway, err
+	}
+	k.observe(ctx, OutcomeStarted, "attempt", a.id, "provider", a.provider)
+	return &startedAttempt{reference: a.reference, session: session, locale: s.context.locale}, nil, nil
+}
+
+// forget takes back an attempt for which there is no token, unless an event says
+// that it is alive all the same. The start still counts if the provider may have
+// charged for it.
+func (s *starter) forget(ctx context.Context, failed *attempt, charged bool) error {
+	return s.kit.change(ctx, address{s.hash, failed.id}, func(h *held, a *attempt) {
+		a.claimedTo = time.Time{}
+		if a.status != identity.Created {
+			return
+		}
+		h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.id == failed.id })
+		if i := slices.IndexFunc(h.starts, failed.createdAt.Equal); i >= 0 && !charged {
+			h.starts = slices.Delete(h.starts, i, i+1)
+		}
+	})
+}
+
+// change rewrites an attempt, however often it takes. An attempt that is gone is
+// errInFlight: another Start has taken its place.
+func (k *Kit) change(ctx context.Context, at address, f func(*held, *attempt)) error {
+	for range maxConflicts {
+		h, err := k.load(ctx, at.subject.key())
+		if err != nil {
+			return err
+		}
+		a := h.find(at.attempt)
+		if a == nil {
+			return errInFlight
+		}
+		f(h, a)
+		if err := k.save(ctx, h); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return errInFlight
+}
+
+// sleep waits, or returns the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// unauthorized answers a request of nobody.
+func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request) {
+	if k.cfg.Unauthorized != nil {
+		w.Header().Set("Cache-Control", "private, no-store")
+		k.cfg.Unauthorized.ServeHTTP(w, r)
+		return
+	}
+	k.problem(w, r, problemAnonymous, nil)
+}

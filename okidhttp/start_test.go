@@ -1,0 +1,390 @@
+package okidhttp
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+func TestStart(t *testing.T) {
+	w := newWorld(t)
+	rec := w.tryStart("alice", "locale", "nl-NL")
+	require.Equal(t, 201, rec.Code, rec.Body.String())
+	assert.Equal(t, "no-store", rec.Header().Get("Cache-Control"))
+	assert.Equal(t, "application/json", rec.Header().Get("Content-Type"))
+	var body map[string]any
+	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &body))
+	attempt := body["attempt"].(string)
+	assert.Equal(t, map[string]any{
+		"attempt":       attempt,
+		"process_token": "tok_canary_1",
+		"expires_at":    "2026-03-01T12:30:00Z",
+		"page_url":      "https://app.example/verify/page?attempt=" + attempt,
+		"sdk": map[string]any{
+			"script_url": "https://cdn.fake.example/sdk.js",
+			"config":     map[string]any{"token": "tok_canary_1", "locale": "nl-NL"},
+		},
+	}, body)
+
+	require.Len(t, w.provider.starts, 1)
+	assert.Equal(t, identity.StartRequest{
+		Reference:   attempt,
+		CallbackURL: "https://app.example/verify/webhook?provider=fake",
+		SuccessURL:  "https://app.example/verify/success?attempt=" + attempt,
+		ErrorURL:    "https://app.example/verify/error?attempt=" + attempt,
+	}, w.provider.starts[0])
+}
+
+func TestStartByForm(t *testing.T) {
+	w := newWorld(t)
+	r := httptest.NewRequest("POST", "/verify/start", strings.NewReader("return_to=/members"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "text/html,application/xhtml+xml")
+	rec := w.do(r, "alice")
+	require.Equal(t, 303, rec.Code)
+	location := rec.Header().Get("Location")
+	assert.True(t, strings.HasPrefix(location, "https://app.example/verify/page?attempt="))
+	assert.NotContains(t, location, "tok_canary")
+	assert.Equal(t, "no-referrer", rec.Header().Get("Referrer-Policy"))
+}
+
+func TestStartRefuses(t *testing.T) {
+	post := func(change func(*http.Request)) *http.Request {
+		r := httptest.NewRequest("POST", "/verify/start", nil)
+		r.Header.Set("Accept", "application/json")
+		if change != nil {
+			change(r)
+		}
+		return r
+	}
+	with := func(name, value string) *http.Request {
+		return post(func(r *http.Request) { r.Header.Set(name, value) })
+	}
+	body := func(contentType, body string) *http.Request {
+		r := httptest.NewRequest("POST", "/verify/start", strings.NewReader(body))
+		r.Header.Set("Content-Type", contentType)
+		return r
+	}
+	const form = "application/x-www-form-urlencoded"
+	for _, tt := range []struct {
+		name    string
+		request *http.Request
+		user    string
+		want    int
+	}{
+		{"GET", httptest.NewRequest("GET", "/verify/start", nil), "alice", 405},
+		{"HEAD", httptest.NewRequest("HEAD", "/verify/start", nil), "alice", 405},
+		{"cross-site", with("Sec-Fetch-Site", "cross-site"), "alice", 403},
+		{"same site, another origin", with("Sec-Fetch-Site", "same-site"), "alice", 403},
+		{"foreign origin", with("Origin", "https://evil.example"), "alice", 403},
+		{"origin null", with("Origin", "null"), "alice", 403},
+		{"nobody", post(nil), "", 401},
+		{"unknown provider", post(func(r *http.Request) { r.URL.RawQuery = "provider=nobody" }), "alice", 404},
+		{"locale that is none", body(form, "locale=</script>"), "alice", 400},
+		{"locale too long", body(form, "locale="+strings.Repeat("en-", 20)), "alice", 400},
+		{"locale in the query", post(func(r *http.Request) { r.URL.RawQuery = "locale=%22" }), "alice", 400},
+		{"locale in JSON", body("application/json", `{"locale":"\u2028"}`), "alice", 400},
+		{"broken JSON", body("application/json", `{"locale":`), "alice", 400},
+		{"JSON and more", body("application/json", `{} {}`), "alice", 400},
+		{"large body", body(form, "return_to="+strings.Repeat("a", maxStartBody)), "alice", 400},
+		{"large JSON", body("application/json", `{"return_to":"`+strings.Repeat("a", maxStartBody)+`"}`), "alice", 400},
+		{"broken form", body(form, "a=%zz"), "alice", 400},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			rec := w.do(tt.request, tt.user)
+			assert.Equal(t, tt.want, rec.Code, rec.Body.String())
+			if tt.want == 405 {
+				assert.Equal(t, "POST", rec.Header().Get("Allow"))
+			}
+			assert.Empty(t, w.provider.starts)
+			assert.Empty(t, w.record("alice").attempts)
+		})
+	}
+}
+
+func TestStartAcceptsTheSiteItself(t *testing.T) {
+	for name, header := range map[string][2]string{
+		"same-origin":                      {"Sec-Fetch-Site", "same-origin"},
+		"typed in":                         {"Sec-Fetch-Site", "none"},
+		"older browser":                    {"Origin", "https://app.example"},
+		"a client that is not a browser":   {"X-Nothing", "x"},
+		"older browser, proxy's own names": {"Origin", "https://app.example"},
+	} {
+		w := newWorld(t)
+		r := httptest.NewRequest("POST", "http://10.0.0.7:8080/verify/start", nil)
+		r.Header.Set(header[0], header[1])
+		assert.Equal(t, 201, w.do(r, "alice").Code, name)
+	}
+}
+
+// Whatever host a request claims, the provider is told of the configured one.
+func TestStartIgnoresTheHost(t *testing.T) {
+	w := newWorld(t)
+	r := httptest.NewRequest("POST", "http://evil.example/verify/start", nil)
+	r.Host = "evil.example"
+	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-Host"} {
+		r.Header.Set(name, "evil.example")
+	}
+	rec := w.do(r, "alice")
+	require.Equal(t, 201, rec.Code)
+	assert.NotContains(t, rec.Body.String(), "evil.example")
+	assert.NotContains(t, fmt.Sprint(w.provider.starts), "evil.example")
+}
+
+func TestStartResumes(t *testing.T) {
+	w := newWorld(t)
+	first := w.start("alice", "return_to", "/one")
+	for range 3 {
+		rec := w.tryStart("alice", "return_to", "/two")
+		require.Equal(t, 200, rec.Code)
+		assert.Contains(t, rec.Body.String(), first.ProcessToken)
+		assert.Contains(t, rec.Body.String(), first.Attempt)
+	}
+	require.Equal(t, 200, w.webhook(notice{Reference: first.Attempt, ID: "v1", Status: identity.Started}))
+	assert.Equal(t, 200, w.tryStart("alice").Code, "a verification that has begun is resumed, too")
+	assert.Len(t, w.provider.starts, 1)
+	bob := w.start("bob")
+	assert.NotEqual(t, first.ProcessToken, bob.ProcessToken)
+
+	w.clock.add(29*time.Minute + 1)
+	second := w.start("alice")
+	assert.NotEqual(t, first.Attempt, second.Attempt, "the token's last minute is not given out")
+	assert.Equal(t, "started", w.status("alice", first.Attempt), "the first stays as it was")
+
+	require.Equal(t, 200, w.webhook(notice{Reference: first.Attempt, ID: "v1", Status: identity.Verified}))
+	location := w.get("alice", "/verify/success?attempt="+first.Attempt).Header().Get("Location")
+	assert.Equal(t, "/two", location, "where the user wanted to go last")
+}
+
+// 50 starts at once ask the provider once, and all get the same token.
+func TestStartConcurrently(t *testing.T) {
+	w := newWorld(t)
+	other := w.replica()
+	release := make(chan struct{})
+	w.provider.onStart = func(identity.StartRequest) error { <-release; return nil }
+	var wg sync.WaitGroup
+	codes, tokens := make([]int, 50), make([]string, 50)
+	for i := range 50 {
+		kit := []*Kit{w.kit, other}[i%2]
+		wg.Go(func() {
+			r := httptest.NewRequest("POST", "/start", nil)
+			r.Header.Set("Test-User", "alice")
+			rec := httptest.NewRecorder()
+			if i == 49 {
+				close(release)
+			}
+			kit.ServeHTTP(rec, r)
+			var body startJSON
+			if assert.NoError(t, json.Unmarshal(rec.Body.Bytes(), &body), rec.Body.String()) {
+				codes[i], tokens[i] = rec.Code, body.ProcessToken
+			}
+		})
+	}
+	wg.Wait()
+	assert.Len(t, w.provider.starts, 1)
+	created := 0
+	for i := range codes {
+		assert.Equal(t, "tok_canary_1", tokens[i])
+		if codes[i] == 201 {
+			created++
+		} else {
+			assert.Equal(t, 200, codes[i])
+		}
+	}
+	assert.Equal(t, 1, created)
+}
+
+// A webhook that overtakes the answer of the provider finds its attempt.
+func TestWebhookBeforeStartReturns(t *testing.T) {
+	w := newWorld(t)
+	w.provider.onStart = func(r identity.StartRequest) error {
+		assert.Equal(t, 200, w.webhook(notice{Reference: r.Reference, ID: "v1", Status: identity.Started}))
+		return nil
+	}
+	a := w.start("alice")
+	assert.Equal(t, "started", w.status("alice", a.Attempt))
+	assert.Equal(t, []string{"started"}, w.host.heard())
+	assert.Equal(t, 200, w.tryStart("alice").Code, "and its token can be resumed")
+}
+
+func TestStartFails(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		err     error
+		want    int
+		charged bool
+	}{
+		{"refused", identity.ErrRefused, 502, false},
+		{"away", identity.ErrUnavailable, 503, false},
+		{"answer lost", fmt.Errorf("%w %w", identity.ErrUnavailable, identity.ErrUncertain), 503, true},
+		{"answer unreadable", fmt.Errorf("%w %w", identity.ErrRefused, identity.ErrUncertain), 502, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.provider.onStart = func(identity.StartRequest) error { return tt.err }
+			rec := w.tryStart("alice")
+			require.Equal(t, tt.want, rec.Code)
+			assert.Equal(t, tt.want == 503, rec.Header().Get("Retry-After") != "")
+			assert.NotContains(t, rec.Body.String(), tt.err.Error())
+			assert.Empty(t, w.record("alice").attempts, "nothing is left behind")
+			assert.Equal(t, tt.charged, len(w.record("alice").starts) == 1)
+
+			w.provider.onStart = nil
+			assert.Equal(t, 201, w.tryStart("alice").Code)
+		})
+	}
+	t.Run("expired on arrival", func(t *testing.T) {
+		w := newWorld(t)
+		w.provider.onStart = func(identity.StartRequest) error { w.clock.add(-31 * time.Minute); return nil }
+		assert.Equal(t, 502, w.tryStart("alice").Code)
+	})
+	t.Run("the user began all the same", func(t *testing.T) {
+		w := newWorld(t)
+		var reference string
+		w.provider.onStart = func(r identity.StartRequest) error {
+			reference = r.Reference
+			w.webhook(notice{Reference: r.Reference, ID: "v1", Status: identity.Started})
+			return fmt.Errorf("%w %w", identity.ErrUnavailable, identity.ErrUncertain)
+		}
+		require.Equal(t, 503, w.tryStart("alice").Code)
+		assert.Equal(t, "started", w.status("alice", reference))
+		assert.Equal(t, 200, w.webhook(notice{Reference: reference, ID: "v1", Status: identity.Verified}))
+		assert.Equal(t, 200, w.gate("alice"))
+	})
+}
+
+// A process that dies while it asks the provider leaves a claim; when that ends,
+// another Start takes its place, so that there are never two attempts in use.
+func TestStartAfterACrash(t *testing.T) {
+	w := newWorld(t)
+	s := starter{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: w.provider}
+	h, err := w.kit.load(t.Context(), s.hash.key())
+	require.NoError(t, err)
+	abandoned, err := s.claim(t.Context(), h)
+	require.NoError(t, err)
+
+	w.clock.add(claimTime)
+	a := w.start("alice")
+	require.Len(t, w.record("alice").attempts, 1)
+	assert.NotEqual(t, abandoned.reference, a.Attempt)
+	assert.Equal(t, 200, w.webhook(notice{Reference: abandoned.reference, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, 403, w.gate("alice"))
+
+	h, err = w.kit.load(t.Context(), hashSubject("bob").key())
+	require.NoError(t, err)
+	s.subject, s.hash = "bob", hashSubject("bob")
+	_, err = s.claim(t.Context(), h)
+	require.NoError(t, err)
+	w.later(claimTime)
+	assert.Empty(t, w.record("bob").attempts, "the worker clears it away")
+	assert.Empty(t, w.host.heard())
+}
+
+func TestStartLimit(t *testing.T) {
+	w := newWorld(t)
+	for i := range 5 {
+		a := w.start("alice")
+		require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: fmt.Sprint(i), Status: identity.Failed}))
+		w.clock.add(time.Hour)
+	}
+	rec := w.tryStart("alice")
+	require.Equal(t, 429, rec.Code)
+	assert.Equal(t, "application/problem+json", rec.Header().Get("Content-Type"))
+	assert.Equal(t, strconv.Itoa(19*3600), rec.Header().Get("Retry-After"))
+	assert.Len(t, w.provider.starts, 5)
+	assert.Equal(t, 201, w.tryStart("bob").Code, "the limit is each subject's own")
+
+	w.clock.add(19*time.Hour - time.Second)
+	assert.Equal(t, 429, w.tryStart("alice").Code)
+	w.clock.add(time.Second)
+	assert.Equal(t, 201, w.tryStart("alice").Code)
+	assert.Zero(t, AtMost(0, time.Hour)(time.Now(), nil)-time.Hour)
+}
+
+func TestStartWhenVerified(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.MaxAge = 24 * time.Hour })
+	a := w.start("alice")
+	require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, 409, w.tryStart("alice").Code)
+	w.clock.add(24 * time.Hour)
+	assert.Equal(t, 201, w.tryStart("alice").Code, "once it does not count any more")
+}
+
+func TestStartMetadata(t *testing.T) {
+	metadata, fail := map[string]string{"plan": "gold"}, error(nil)
+	w := newWorld(t, func(c *Config) {
+		c.Metadata = func(*http.Request) (map[string]string, error) { return metadata, fail }
+	})
+	a := w.start("alice")
+	assert.Equal(t, map[string]string{"plan": "gold"}, w.provider.starts[0].Metadata)
+	require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Verified,
+		Metadata: map[string]string{"plan": "gold", "added by the provider": "x"}}))
+	assert.Equal(t, map[string]string{"plan": "gold"}, w.host.last().Metadata, "what the host said, not what came back")
+
+	for name, bad := range map[string]map[string]string{
+		"the kit's own name": {"reference": "mine"},
+		"no name":            {"": "x"},
+		"too large":          {"x": strings.Repeat("x", maxMetadata)},
+	} {
+		metadata = bad
+		assert.Equal(t, 500, w.tryStart("bob").Code, name)
+	}
+	metadata, fail = nil, errors.New("no")
+	assert.Equal(t, 500, w.tryStart("bob").Code)
+	assert.Len(t, w.provider.starts, 1)
+}
+
+func TestSeveralProviders(t *testing.T) {
+	w := newWorld(t)
+	second := &fakeProvider{name: "second", clock: w.clock, answers: map[string]identity.Notice{}}
+	w.kit = w.replica(func(c *Config) { c.Providers = append(c.Providers, second) })
+	r := httptest.NewRequest("POST", "/verify/start?provider=second", nil)
+	rec := w.do(r, "alice")
+	require.Equal(t, 201, rec.Code)
+	require.Len(t, second.starts, 1)
+	assert.Equal(t, "https://app.example/verify/webhook?provider=second", second.starts[0].CallbackURL)
+
+	n := notice{Reference: second.starts[0].Reference, ID: "v1", Status: identity.Verified}
+	assert.Equal(t, 200, w.webhook(n), "the first provider has no say")
+	assert.Equal(t, 403, w.gate("alice"))
+	request := w.webhookRequest(n)
+	request.URL.RawQuery = "provider=second"
+	assert.Equal(t, 200, w.do(request, "").Code)
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// A hundred users at once never see each other's token.
+func TestUsersAreApart(t *testing.T) {
+	w := newWorld(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	owner := map[string]string{}
+	for i := range 100 {
+		wg.Go(func() {
+			user := fmt.Sprint("user", i)
+			a := w.start(user)
+			page := w.get(user, "/verify/page?attempt="+a.Attempt)
+			assert.Equal(t, 200, page.Code)
+			assert.Contains(t, page.Body.String(), `"`+a.ProcessToken+`"`)
+			mu.Lock()
+			defer mu.Unlock()
+			assert.Empty(t, owner[a.ProcessToken])
+			owner[a.ProcessToken] = user
+		})
+	}
+	wg.Wait()
+	assert.Len(t, owner, 100)
+}

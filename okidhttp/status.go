@@ -1,0 +1,170 @@
+package okidhttp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// statusEvery is how often a client should ask for a status that may change,
+	// and how often a stream looks.
+	statusEvery = time.Second
+	// statusRefreshEvery is how often clients that ask for the status of an
+	// attempt whose user has come back may make the kit ask the provider.
+	statusRefreshEvery = 5 * time.Second
+	// heartbeatEvery keeps proxies from closing a stream on which nothing happens.
+	heartbeatEvery = 15 * time.Second
+	// maxStreams bounds the streams of one subject in one process.
+	maxStreams = 3
+)
+
+// Status tells the user how their own attempt stands: GET, with the attempt in
+// the query. JSON, of which retry_after is there while the status may change:
+//
+//	{"status":"started","updated_at":"2026-01-02T15:04:05Z","retry_after":1}
+//
+// With "Accept: text/event-stream" it is a stream that sends the same object
+// whenever it changes, and ends when the status is final. An attempt that is not
+// the user's, or is none, is 404, always in the same bytes. 405; 429: the user
+// has three streams open already; 503 with Retry-After: the store is away.
+func (k *Kit) Status() http.Handler { return http.HandlerFunc(k.status) }
+
+// statusBody is the answer. Pages that ask for it know no more than this.
+type statusBody struct {
+	Status     string    `json:"status"`
+	UpdatedAt  time.Time `json:"updated_at"`
+	RetryAfter int       `json:"retry_after,omitempty"` // seconds
+}
+
+func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
+	if !k.allow(w, r, http.MethodGet) {
+		return
+	}
+	at, ok := k.ownAttempt(r)
+	if !ok {
+		k.problem(w, r, problemNotFound, nil)
+		return
+	}
+	stream := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	body, p := k.readStatus(r.Context(), at)
+	if p != nil {
+		k.problem(w, r, *p, nil)
+		return
+	}
+	if stream {
+		k.stream(w, r, at, body)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("Vary", "Cookie, Authorization, Accept")
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	etag := `"` + body.Status + "-" + strconv.FormatInt(body.UpdatedAt.UnixMilli(), 36) + `"`
+	h.Set("ETag", etag)
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(body) // the client is gone
+}
+
+// readStatus is how an attempt stands. If its user has come back and the verdict
+// is still out, the provider is asked from time to time.
+func (k *Kit) readStatus(ctx context.Context, at address) (statusBody, *problem) {
+	h, err := k.load(ctx, at.subject.key())
+	if err != nil {
+		k.observe(ctx, OutcomeStoreFailed, "error", err)
+		return statusBody{}, &problemStoreAway
+	}
+	a := h.find(at.attempt)
+	if a == nil {
+		return statusBody{}, &problemNotFound
+	}
+	if !a.status.Final() && a.returned && h.now.Sub(a.fetchedAt) >= statusRefreshEvery && a.providerID != "" {
+		a = k.refreshFor(ctx, at, a, refreshRequest{id: a.providerID, every: statusRefreshEvery})
+	}
+	body := statusBody{Status: string(a.status), UpdatedAt: a.updatedAt}
+	if !a.status.Final() {
+		body.RetryAfter = int(statusEvery / time.Second)
+	}
+	return body, nil
+}
+
+// stream sends the status as server-sent events.
+func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body statusBody) {
+	if !k.streams.enter(at.subject) {
+		k.problem(w, r, problemTooManyStream, nil)
+		return
+	}
+	defer k.streams.leave(at.subject)
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Time{}) // a stream outlives the server's write timeout
+
+	look, beat := time.NewTicker(statusEvery), time.NewTicker(heartbeatEvery)
+	defer look.Stop()
+	defer beat.Stop()
+	var sent statusBody
+	for {
+		if body != sent {
+			data, err := json.Marshal(body)
+			if err != nil {
+				return
+			}
+			if _, err := fmt.Fprintf(w, "event: status\ndata: %s\n\n", data); err != nil || rc.Flush() != nil {
+				return
+			}
+			sent = body
+		}
+		if body.RetryAfter == 0 {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-k.stopped:
+			return
+		case <-beat.C:
+			if _, err := w.Write([]byte(":\n\n")); err != nil || rc.Flush() != nil {
+				return
+			}
+		case <-look.C:
+			next, p := k.readStatus(r.Context(), at)
+			if p != nil {
+				return // the client connects again, and is told what is wrong
+			}
+			body = next
+		}
+	}
+}
+
+// enter counts a stream, unless the subject has too many.
+func (c *streamCounter) enter(s subjectHash) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[s] >= maxStreams {
+		return false
+	}
+	if c.open == nil {
+		c.open = map[subjectHash]int{}
+	}
+	c.open[s]++
+	return true
+}
+
+func (c *streamCounter) leave(s subjectHash) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[s]--; c.open[s] == 0 {
+		delete(c.open, s)
+	}
+}

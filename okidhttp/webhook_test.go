@@ -1,0 +1,664 @@
+package okidhttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/store"
+)
+
+func TestWebhookVerifies(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice")
+	require.Equal(t, http.StatusForbidden, w.gate("alice"))
+
+	require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Started}))
+	assert.Equal(t, "started", w.status("alice", a.Attempt))
+	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
+
+	require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, "verified", w.status("alice", a.Attempt))
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, http.StatusForbidden, w.gate("bob"))
+	assert.Equal(t, []string{"started", "verified"}, w.host.heard())
+
+	e := w.host.last()
+	assert.Equal(t, "alice", e.Subject)
+	assert.Equal(t, a.Attempt, e.Attempt)
+	assert.Equal(t, "fake", e.Provider)
+	assert.Equal(t, "Canaryfirst", e.Verification.FirstName)
+	assert.Equal(t, "v1", e.Verification.ID)
+}
+
+// A notice is known again by what is signed, not by how or when it comes.
+func TestWebhookAppliesOnce(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice")
+	for _, wait := range []time.Duration{0, time.Second, 6 * time.Minute, 25 * time.Hour, 90 * 24 * time.Hour} {
+		w.clock.add(wait)
+		require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Verified}), wait)
+		// The same thing in other words, which has another digest.
+		require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Verified, Note: wait.String()}), wait)
+	}
+	assert.Equal(t, []string{"verified"}, w.host.heard())
+	for i := range 3 * maxSeen {
+		require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Started, Note: strings.Repeat("x", i)}))
+	}
+	assert.Equal(t, []string{"verified"}, w.host.heard())
+	assert.LessOrEqual(t, len(w.record("alice").attempts[0].seen), maxSeen)
+}
+
+func TestWebhookStoreOperations(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice")
+	n := notice{Reference: a.Attempt, ID: "v1", Status: identity.Verified}
+	w.store.counts()
+	for _, step := range []struct {
+		name       string
+		do         func() int
+		gets, puts int
+	}{
+		{"fresh", func() int { return w.webhook(n) }, 1, 2},
+		{"duplicate", func() int { return w.webhook(n) }, 1, 0},
+		{"gate", func() int { return w.gate("alice") }, 1, 0},
+		{"status", func() int { w.status("alice", a.Attempt); return 200 }, 1, 0},
+		{"forged", func() int { w.webhook(notice{Forged: true}); return 200 }, 0, 0},
+	} {
+		require.Equal(t, 200, step.do(), step.name)
+		gets, puts := w.store.counts()
+		assert.Equal(t, []int{step.gets, step.puts}, []int{gets, puts}, step.name)
+	}
+}
+
+// Whatever is wrong with a delivery, it is answered as documented, writes
+// nothing and calls nobody.
+func TestWebhookRefuses(t *testing.T) {
+	type request = *http.Request
+	post := func(w *world, n notice) request { return w.webhookRequest(n) }
+	for _, tt := range []struct {
+		name    string
+		request func(w *world, attempt string) request
+		want    int
+		header  string // that must be there
+		outcome Outcome
+	}{
+		{"forged", func(w *world, a string) request { return post(w, notice{Reference: a, Forged: true}) }, 401, "", OutcomeUnauthentic},
+		{"not JSON", func(w *world, _ string) request {
+			return httptest.NewRequest("POST", "/webhook", strings.NewReader("x"))
+		}, 401, "", OutcomeUnauthentic},
+		{"empty", func(w *world, _ string) request { return httptest.NewRequest("POST", "/webhook", nil) }, 401, "", OutcomeUnauthentic},
+		{"malformed", func(w *world, a string) request { return post(w, notice{Reference: a, Malformed: true}) }, 400, "", OutcomeMalformed},
+		{"no reference", func(w *world, _ string) request { return post(w, notice{ID: "v1", Status: identity.Verified}) }, 200, "", OutcomeUnknownAttempt},
+		{"made-up reference", func(w *world, _ string) request {
+			return post(w, notice{Reference: strings.Repeat("A", 96), ID: "v1", Status: identity.Verified})
+		}, 200, "", OutcomeUnknownAttempt},
+		{"endless reference", func(w *world, _ string) request {
+			return post(w, notice{Reference: strings.Repeat("A", 100_000), ID: "v1", Status: identity.Verified})
+		}, 200, "", OutcomeUnknownAttempt},
+		{"reference of another environment", func(w *world, a string) request {
+			other := w.replica(func(c *Config) { c.Keys = [][]byte{testKey(9)} })
+			at, _ := w.kit.keys.openReference(a)
+			return post(w, notice{Reference: other.keys.newReference(at), ID: "v1", Status: identity.Verified})
+		}, 200, "", OutcomeUnknownAttempt},
+		{"attempt that is gone", func(w *world, a string) request {
+			at, _ := w.kit.keys.openReference(a)
+			at.attempt[0]++
+			return post(w, notice{Reference: w.kit.keys.newReference(at), ID: "v1", Status: identity.Verified})
+		}, 200, "", OutcomeUnknownAttempt},
+		{"subject without a record", func(w *world, _ string) request {
+			return post(w, notice{Reference: w.kit.keys.newReference(address{subject: hashSubject("carol")}), ID: "v1", Status: identity.Verified})
+		}, 200, "", OutcomeUnknownAttempt},
+		{"changed metadata", func(w *world, a string) request {
+			return post(w, notice{Reference: a, ID: "v1", Status: identity.Verified, Metadata: map[string]string{"plan": "platinum"}})
+		}, 200, "", OutcomeUnknownAttempt},
+		{"unknown word", func(w *world, a string) request { return post(w, notice{Reference: a, ID: "v1", Status: ""}) }, 200, "", OutcomeUnknownWord},
+		{"created before the attempt", func(w *world, a string) request {
+			return post(w, notice{Reference: a, ID: "v1", Status: identity.Verified, Created: w.clock.Now().Add(-clockSkew - time.Millisecond)})
+		}, 200, "", OutcomeImplausible},
+		{"created in the future", func(w *world, a string) request {
+			return post(w, notice{Reference: a, ID: "v1", Status: identity.Verified, Created: w.clock.Now().Add(clockSkew + time.Millisecond)})
+		}, 200, "", OutcomeImplausible},
+		{"GET", func(*world, string) request { return httptest.NewRequest("GET", "/webhook", nil) }, 405, "Allow", ""},
+		{"PUT", func(*world, string) request { return httptest.NewRequest("PUT", "/webhook", nil) }, 405, "Allow", ""},
+		{"declared too large", func(w *world, _ string) request {
+			r := httptest.NewRequest("POST", "/webhook", strings.NewReader("{}"))
+			r.ContentLength = 256<<10 + 1
+			return r
+		}, 413, "", ""},
+		{"too large without a length", func(w *world, _ string) request {
+			r := httptest.NewRequest("POST", "/webhook", io.LimitReader(zeros{}, 1<<30))
+			r.ContentLength = -1
+			return r
+		}, 413, "", ""},
+		{"gzip", func(w *world, a string) request {
+			r := post(w, notice{Reference: a, ID: "v1", Status: identity.Verified})
+			r.Header.Set("Content-Encoding", "gzip")
+			return r
+		}, 415, "", ""},
+		{"two encodings", func(w *world, a string) request {
+			r := post(w, notice{Reference: a, ID: "v1", Status: identity.Verified})
+			r.Header["Content-Encoding"] = []string{"identity", "br"}
+			return r
+		}, 415, "", ""},
+		{"body read by a middleware", func(w *world, a string) request {
+			r := post(w, notice{Reference: a, ID: "v1", Status: identity.Verified})
+			_, _ = io.Copy(io.Discard, r.Body)
+			return r
+		}, 500, "", OutcomeBodyRead},
+		{"body closed by a middleware", func(w *world, a string) request {
+			r := post(w, notice{Reference: a, ID: "v1", Status: identity.Verified})
+			r.Body = closedBody{}
+			return r
+		}, 500, "", OutcomeBodyRead},
+		{"broken off", func(w *world, _ string) request {
+			return httptest.NewRequest("POST", "/webhook", io.MultiReader(strings.NewReader("{"), brokenReader{}))
+		}, 400, "", ""},
+		{"unknown provider", func(w *world, a string) request {
+			r := post(w, notice{Reference: a, ID: "v1", Status: identity.Verified})
+			r.URL.RawQuery = "provider=nobody"
+			return r
+		}, 404, "", ""},
+		{"stale, and the provider does not know it", func(w *world, a string) request {
+			return post(w, notice{Reference: a, ID: "v1", Status: identity.Verified, At: w.clock.Now().Add(-6 * time.Minute)})
+		}, 401, "", OutcomeStale},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var seen []Outcome
+			w := newWorld(t, func(c *Config) {
+				c.Metadata = func(*http.Request) (map[string]string, error) { return map[string]string{"plan": "gold"}, nil }
+				c.Observe = func(_ context.Context, o Outcome) { seen = append(seen, o) }
+			})
+			a := w.start("alice").Attempt
+			before := w.record("alice")
+			before.attempts[0].fetchedAt = time.Time{}
+			r := tt.request(w, a)
+			seen = nil
+
+			rec := w.do(r, "")
+			assert.Equal(t, tt.want, rec.Code, rec.Body.String())
+			if tt.header != "" {
+				assert.NotEmpty(t, rec.Header().Get(tt.header))
+			}
+			if tt.want != 200 {
+				assert.Equal(t, "application/problem+json", rec.Header().Get("Content-Type"))
+			}
+			if tt.outcome != "" {
+				assert.Contains(t, seen, tt.outcome)
+			}
+			after := w.record("alice")
+			after.attempts[0].fetchedAt = time.Time{} // asking is remembered
+			after.attempts[0].refreshAt = before.attempts[0].refreshAt
+			assert.Equal(t, before, after, "the record must not change")
+			assert.Empty(t, w.host.heard())
+			assert.Equal(t, http.StatusForbidden, w.gate("alice"))
+		})
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+type closedBody struct{}
+
+func (closedBody) Read([]byte) (int, error) { return 0, http.ErrBodyReadAfterClose }
+func (closedBody) Close() error             { return nil }
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// An id belongs to one attempt, and an attempt has one id.
+func TestWebhookOfAnotherVerification(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice")
+	require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Started}))
+	require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v2", Status: identity.Verified}))
+	assert.Equal(t, "started", w.status("alice", a.Attempt))
+	assert.Equal(t, []string{"started"}, w.host.heard())
+}
+
+func TestOnUnknown(t *testing.T) {
+	var got []identity.Notice
+	fail := errors.New("database is away")
+	w := newWorld(t, func(c *Config) {
+		c.OnUnknown = func(_ context.Context, n identity.Notice) error {
+			got = append(got, n)
+			return fail
+		}
+	})
+	n := notice{Reference: "started elsewhere", ID: "v9", Status: identity.Verified}
+	assert.Equal(t, 500, w.webhook(n))
+	fail = nil
+	assert.Equal(t, 200, w.webhook(n))
+	require.Len(t, got, 2)
+	assert.Equal(t, "v9", got[1].Verification.ID)
+}
+
+// A webhook that is too old is a reason to ask, and settled if the provider says so.
+func TestStaleWebhook(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	stale := func(s identity.Status) int {
+		return w.webhook(notice{Reference: a, ID: "v1", Status: s, At: w.clock.Now().Add(-time.Hour)})
+	}
+	assert.Equal(t, 401, stale(identity.Verified), "the provider does not know it")
+	w.provider.answer(a, "v1", identity.Started)
+	assert.Equal(t, 401, stale(identity.Verified), "asked a moment ago")
+	assert.Equal(t, 1, w.provider.asked())
+
+	w.clock.add(staleEvery)
+	assert.Equal(t, 401, stale(identity.Verified), "the provider has no verdict")
+	assert.Equal(t, "started", w.status("alice", a))
+	assert.Equal(t, 200, stale(identity.Started), "that is what stands")
+
+	w.clock.add(staleEvery)
+	w.provider.answer(a, "v1", identity.Verified)
+	assert.Equal(t, 200, stale(identity.Verified))
+	assert.Equal(t, 3, w.provider.asked())
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, 200, stale(identity.Verified), "stands already")
+	assert.Equal(t, 3, w.provider.asked())
+	assert.Equal(t, []string{"started", "verified"}, w.host.heard())
+
+	w.clock.add(staleEvery)
+	w.provider.answer("another reference", "v1", identity.Failed)
+	assert.Equal(t, 401, stale(identity.Failed), "the answer is about somebody else")
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// The body of a webhook is read to the cap and no further.
+func TestWebhookReadsNoMoreThanTheCap(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.MaxBody = 4096 })
+	body := &countingReader{Reader: zeros{}}
+	r := httptest.NewRequest("POST", "/webhook", body)
+	r.ContentLength = -1
+	require.Equal(t, 413, w.do(r, "").Code)
+	assert.LessOrEqual(t, body.n, 4097)
+}
+
+type countingReader struct {
+	io.Reader
+	n int
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n += n
+	return n, err
+}
+
+// A sender that trickles is cut off.
+func TestWebhookSlowBody(t *testing.T) {
+	w := newWorld(t)
+	blocked := new(deadlineBody)
+	r := httptest.NewRequest("POST", "/webhook", blocked)
+	r.ContentLength = -1
+	rec := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder(), body: blocked}
+	synctest.Test(t, func(t *testing.T) {
+		blocked.unblocked = make(chan struct{})
+		w.kit.ServeHTTP(rec, r)
+	})
+	assert.Equal(t, http.StatusRequestTimeout, rec.Code)
+}
+
+// deadlineBody blocks until a read deadline is set.
+type deadlineBody struct{ unblocked chan struct{} }
+
+func (b *deadlineBody) Read([]byte) (int, error) { <-b.unblocked; return 0, errors.New("i/o timeout") }
+
+type deadlineRecorder struct {
+	*httptest.ResponseRecorder
+	body *deadlineBody
+}
+
+func (r *deadlineRecorder) SetReadDeadline(t time.Time) error {
+	close(r.body.unblocked)
+	return nil
+}
+
+func TestCallbackFails(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		fail func(Event) error
+	}{
+		{"error", func(Event) error { return errors.New("database is away") }},
+		{"panic", func(Event) error { panic("boom") }},
+		{"its own deadline", func(Event) error { return context.DeadlineExceeded }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.start("alice").Attempt
+			n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+			w.host.failing(tt.fail)
+			require.Equal(t, 500, w.webhook(n))
+			assert.Equal(t, http.StatusForbidden, w.gate("alice"), "nothing opens")
+			assert.Equal(t, "created", w.status("alice", a))
+			require.Equal(t, 500, w.webhook(n), "the next delivery tries again")
+
+			w.host.failing(nil)
+			w.later(time.Hour)
+			assert.Equal(t, 200, w.gate("alice"), "and so does the worker")
+			require.Equal(t, 200, w.webhook(n))
+			w.later(time.Hour)
+			assert.Equal(t, []string{"verified", "verified", "verified"}, w.host.heard())
+			for _, e := range w.host.events {
+				assert.Equal(t, w.host.events[0].ID, e.ID)
+				assert.Equal(t, w.host.events[0].Verification, e.Verification)
+			}
+		})
+	}
+}
+
+func TestCallbackBackoff(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.host.failing(func(Event) error { return errors.New("no") })
+	require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	var waits []time.Duration
+	for tries := 1; tries < 15; tries++ {
+		start := w.clock.Now()
+		for len(w.host.heard()) == tries {
+			w.later(time.Second)
+		}
+		waits = append(waits, w.clock.Now().Sub(start))
+	}
+	for i, wait := range waits {
+		least := min(time.Second<<i, 10*time.Minute)
+		assert.GreaterOrEqual(t, wait, least)
+		assert.LessOrEqual(t, wait, least+least/4+time.Second)
+	}
+	verified := func() (n int) {
+		for _, word := range w.host.heard() {
+			if word == "verified" {
+				n++
+			}
+		}
+		return n
+	}
+	w.later(giveUpAfter)
+	tries := verified()
+	w.later(giveUpAfter)
+	assert.Equal(t, tries, verified(), "a dead letter is not tried again")
+	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
+	assert.Contains(t, w.log.String(), string(OutcomeDeadLetter))
+}
+
+func TestPermanent(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.host.failing(func(Event) error { return Permanent(errors.New("no such user")) })
+	n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+	require.Equal(t, 200, w.webhook(n), "the provider need not send it again")
+	require.Equal(t, 200, w.webhook(n))
+	w.later(24 * time.Hour)
+	assert.Equal(t, []string{"verified"}, w.host.heard()[:1])
+	assert.NotContains(t, w.host.heard()[1:], "verified")
+	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
+	assert.NoError(t, Permanent(nil))
+	assert.NoError(t, Temporary(nil))
+}
+
+// What closes takes effect though the host cannot be told; what opens does not.
+func TestClosingDoesNotWait(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.host.failing(func(Event) error { return errors.New("no") })
+	require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	assert.Equal(t, "failed", w.status("alice", a))
+	w.host.failing(nil)
+	w.later(time.Hour)
+	assert.Equal(t, []string{"failed", "failed"}, w.host.heard())
+
+	b := w.start("bob").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: b, ID: "v2", Status: identity.Verified}))
+	require.Equal(t, 200, w.gate("bob"))
+	w.provider.answer(b, "v2", identity.Failed)
+	w.host.failing(func(Event) error { return errors.New("no") })
+	require.Equal(t, 500, w.webhook(notice{Reference: b, ID: "v2", Status: identity.Failed}))
+	assert.Equal(t, http.StatusForbidden, w.gate("bob"), "revoked at once")
+	assert.Equal(t, "revoked", w.status("bob", b))
+}
+
+func TestDecide(t *testing.T) {
+	verdict := errors.New("under age")
+	w := newWorld(t, func(c *Config) {
+		c.Decide = func(_ context.Context, e Event) error {
+			assert.Equal(t, identity.Verified, e.Status)
+			assert.Equal(t, "Canaryfirst", e.Verification.FirstName)
+			return verdict
+		}
+	})
+	a := w.start("alice").Attempt
+	n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+	require.Equal(t, 200, w.webhook(n))
+	assert.Equal(t, []string{"failed"}, w.host.heard())
+	assert.Equal(t, ReasonPolicy, w.host.last().Reason)
+	assert.Equal(t, "failed", w.status("alice", a))
+
+	// It stays so, whatever the provider says.
+	verdict = nil
+	w.provider.answer(a, "v1", identity.Verified)
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified, Note: "again"}))
+	w.later(time.Hour)
+	assert.Equal(t, "failed", w.status("alice", a))
+	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
+
+	for name, undecided := range map[string]error{
+		"temporary": Temporary(errors.New("database is away")),
+		"deadline":  context.DeadlineExceeded,
+	} {
+		verdict = undecided
+		a := w.start(name).Attempt
+		require.Equal(t, 500, w.webhook(notice{Reference: a, ID: name, Status: identity.Verified}), name)
+		assert.Equal(t, "created", w.status(name, a), name)
+		verdict = nil
+		w.later(time.Minute)
+		assert.Equal(t, 200, w.gate(name), name)
+	}
+}
+
+func TestNilCallbacks(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.OnStarted, c.OnVerified, c.OnFailed = nil, nil, nil })
+	a := w.start("alice").Attempt
+	w.store.counts()
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	gets, puts := w.store.counts()
+	assert.Equal(t, []int{1, 1}, []int{gets, puts})
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+func TestAsync(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Async = true })
+	a := w.start("alice").Attempt
+	n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+	for range 3 {
+		require.Equal(t, 200, w.webhook(n))
+	}
+	assert.Empty(t, w.host.heard())
+	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
+	w.later(time.Millisecond)
+	assert.Equal(t, []string{"verified"}, w.host.heard())
+	assert.Equal(t, 200, w.gate("alice"))
+	require.Equal(t, 200, w.webhook(n))
+	w.later(time.Millisecond)
+	assert.Len(t, w.host.heard(), 1)
+}
+
+func TestConfirmByFetch(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.ConfirmByFetch = true })
+	a := w.start("alice").Attempt
+	n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+	for name, prepare := range map[string]func(){
+		"away":           func() { w.provider.away = identity.ErrUnavailable },
+		"unknown":        func() { w.provider.away = nil },
+		"somebody else":  func() { w.provider.answer("another reference", "v1", identity.Verified) },
+		"not yet":        func() { w.provider.answer(a, "v1", identity.Started) },
+		"unknown status": func() { w.provider.answer(a, "v1", "") },
+	} {
+		prepare()
+		require.Equal(t, 503, w.webhook(n), name)
+		assert.Equal(t, http.StatusForbidden, w.gate("alice"), name)
+		w.provider.away = nil
+		delete(w.provider.answers, "v1")
+	}
+	w.provider.answer(a, "v1", identity.Verified)
+	w.later(time.Hour)
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, []string{"verified"}, w.host.heard())
+
+	b := w.start("bob").Attempt
+	w.provider.answer(b, "v2", identity.Failed)
+	require.Equal(t, 200, w.webhook(notice{Reference: b, ID: "v2", Status: identity.Verified}))
+	assert.Equal(t, "failed", w.status("bob", b))
+	assert.Equal(t, []string{"verified", "failed"}, w.host.heard())
+}
+
+// 64 deliveries at once over two replicas: one callback, and every delivery is
+// acknowledged in the end.
+func TestWebhookConcurrently(t *testing.T) {
+	w := newWorld(t)
+	other := w.replica()
+	a := w.start("alice").Attempt
+	request := w.webhookRequest(notice{Reference: a, ID: "v1", Status: identity.Verified})
+	body, err := io.ReadAll(request.Body)
+	require.NoError(t, err)
+
+	var wg sync.WaitGroup
+	var acknowledged atomic.Int32
+	for i := range 64 {
+		kit := []*Kit{w.kit, other}[i%2]
+		wg.Go(func() {
+			for {
+				rec := httptest.NewRecorder()
+				kit.ServeHTTP(rec, httptest.NewRequest("POST", "/webhook", bytes.NewReader(body)))
+				switch rec.Code {
+				case 200:
+					acknowledged.Add(1)
+					return
+				case 503:
+					assert.NotEmpty(t, rec.Header().Get("Retry-After"))
+				default:
+					t.Errorf("answer %d", rec.Code)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	assert.EqualValues(t, 64, acknowledged.Load())
+	assert.Equal(t, []string{"verified"}, w.host.heard())
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// A notice that comes while the host is being told of another waits for its turn.
+func TestNoticeDuringCallback(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.host.failing(func(e Event) error {
+		if e.Status == identity.Started {
+			assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		}
+		return nil
+	})
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	assert.Equal(t, []string{"started"}, w.host.heard())
+	w.later(2 * time.Second)
+	assert.Equal(t, []string{"started", "verified"}, w.host.heard(), "it was durable all the same")
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// A crash leaves a lease behind; when it ends, the work is done again with the
+// same event id.
+func TestLeaseOfACrashedProcess(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+	crash := func() (id string) {
+		defer func() { _ = recover() }()
+		w.host.failing(func(e Event) error { id = e.ID; panic(http.ErrAbortHandler) })
+		k := w.replica()
+		k.cfg.Store = &dyingStore{w.store}
+		k.ServeHTTP(httptest.NewRecorder(), w.webhookRequest(n))
+		return id
+	}
+	id := crash()
+	require.NotEmpty(t, id)
+	w.host.failing(nil)
+	assert.Equal(t, 503, w.webhook(n), "the lease holds")
+	w.later(w.kit.leaseTime() - time.Second)
+	assert.Len(t, w.host.heard(), 1)
+	w.later(time.Second)
+	assert.Equal(t, []string{"verified", "verified"}, w.host.heard())
+	assert.Equal(t, id, w.host.last().ID)
+	assert.Equal(t, 200, w.webhook(n))
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// dyingStore lets the first write through and no other.
+type dyingStore struct{ *countingStore }
+
+func (s *dyingStore) Put(ctx context.Context, key string, w store.Write) error {
+	err := s.countingStore.Put(ctx, key, w)
+	s.countingStore = &countingStore{Store: s.Store, broken: errStoreIsAway}
+	return err
+}
+
+// Somebody who holds the lease no longer does not commit.
+func TestFencedCommit(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+	slept := false
+	w.host.failing(func(Event) error {
+		if slept {
+			return nil
+		}
+		slept = true
+		w.clock.add(w.kit.leaseTime()) // paused past the end of the lease
+		other := w.replica()
+		rec := httptest.NewRecorder()
+		other.ServeHTTP(rec, w.webhookRequest(n))
+		assert.Equal(t, 200, rec.Code)
+		return errors.New("the first holder's opinion does not count any more")
+	})
+	assert.Equal(t, 503, w.webhook(n))
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Empty(t, w.record("alice").attempts[0].pending)
+	assert.Equal(t, w.host.events[0].ID, w.host.events[1].ID)
+}
+
+func TestStoreAway(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+	require.Equal(t, 200, w.webhook(n))
+	require.Equal(t, 200, w.gate("alice"))
+	w.store.breakDown(errStoreIsAway)
+	for _, target := range []string{"/status?attempt=" + a, "/success?attempt=" + a, "/page", "/page?attempt=" + a} {
+		rec := w.get("alice", target)
+		assert.Equal(t, 503, rec.Code, target)
+		assert.NotEmpty(t, rec.Header().Get("Retry-After"), target)
+		assert.NotContains(t, rec.Body.String(), errStoreIsAway.Error(), target)
+	}
+	assert.Equal(t, 503, w.webhook(n))
+	assert.Equal(t, 503, w.gate("alice"), "never open by accident")
+	assert.Equal(t, 503, w.tryStart("bob").Code)
+	w.store.breakDown(nil)
+	assert.Equal(t, 200, w.webhook(n))
+	assert.Equal(t, 200, w.gate("alice"))
+}

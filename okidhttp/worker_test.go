@@ -1,0 +1,184 @@
+package okidhttp
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/store"
+)
+
+func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithCancel(t.Context())
+}
+
+// corrupt overwrites a record with bytes that are none, and makes it due.
+func corrupt(t *testing.T, w *world, key string) {
+	rec, err := w.store.Get(t.Context(), key)
+	require.NoError(t, err)
+	require.NoError(t, w.store.Put(t.Context(), key, store.Write{
+		Value: []byte("?"), Replaces: rec.Version, Version: rec.Version + 1, TTL: time.Hour, DueIn: 1,
+	}))
+	w.clock.add(time.Millisecond)
+}
+
+func dueKeys(t *testing.T, w *world) []string {
+	keys, err := w.store.Due(t.Context(), 100)
+	require.NoError(t, err)
+	return keys
+}
+
+func TestExpiryByTheClock(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.later(30*time.Minute + expiryGrace - time.Second)
+	assert.Equal(t, "created", w.status("alice", a))
+	w.later(time.Second)
+	assert.Equal(t, "expired", w.status("alice", a))
+	w.later(time.Hour)
+	assert.Equal(t, []string{"expired"}, w.host.heard(), "once")
+	assert.Equal(t, identity.Verification{Status: identity.Expired}, w.host.last().Verification)
+	assert.Empty(t, dueKeys(t, w), "nothing is left to do")
+
+	assert.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}), "a signed event counts for more")
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+func TestStartedExpiresLater(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.StartedLimit = 2 * time.Hour })
+	a := w.start("alice").Attempt
+	w.clock.add(time.Minute)
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	for range 119 {
+		w.later(time.Minute)
+	}
+	assert.Equal(t, "started", w.status("alice", a))
+	w.later(time.Minute)
+	assert.Equal(t, "expired", w.status("alice", a))
+	assert.Equal(t, []string{"started", "expired"}, w.host.heard())
+	assert.Equal(t, "v1", w.host.last().Verification.ID)
+}
+
+// A review has no limit; its verdict is asked for.
+func TestReviewIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Review}))
+	w.provider.answer(a, "v1", identity.Review)
+	for range 72 {
+		w.later(time.Hour)
+	}
+	assert.Equal(t, "review", w.status("alice", a))
+	assert.Equal(t, 403, w.gate("alice"))
+	w.provider.answer(a, "v1", identity.Verified)
+	w.later(refreshEvery)
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, []string{"review", "verified"}, w.host.heard())
+}
+
+// A verification whose webhook was lost is right within five minutes.
+func TestLostWebhook(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	w.provider.answer(a, "v1", identity.Verified)
+	for range 5 {
+		w.later(time.Minute)
+	}
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, 1, w.provider.asked())
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, []string{"started", "verified"}, w.host.heard(), "the webhook after all: nothing new")
+}
+
+func TestProviderAwayDoesNotStopTheWorker(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	w.provider.away = identity.ErrUnavailable
+	for range 60 {
+		w.later(time.Minute)
+	}
+	assert.Equal(t, 15, w.provider.asked(), "once in four minutes")
+	w.provider.away = nil
+	w.provider.answer(a, "v1", identity.Verified)
+	w.later(refreshEvery)
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Async = true })
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error)
+		go func() { ran <- w.kit.Run(ctx) }()
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		w.clock.add(time.Millisecond)
+		time.Sleep(pollEvery)
+		synctest.Wait()
+		assert.Equal(t, 200, w.gate("alice"))
+
+		// The store going away and coming back is nothing that Run dies of.
+		w.store.breakDown(errStoreIsAway)
+		time.Sleep(10 * pollEvery)
+		w.store.breakDown(nil)
+		c := w.start("carol").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: c, ID: "v3", Status: identity.Verified}))
+		w.clock.add(time.Millisecond)
+		time.Sleep(pollEvery)
+		synctest.Wait()
+		assert.Equal(t, 200, w.gate("carol"))
+		cancel()
+		assert.NoError(t, <-ran)
+	})
+}
+
+// Run ends only when the callbacks under way have returned.
+func TestRunDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Async = true })
+		ctx, cancel := context.WithCancel(t.Context())
+		a := w.start("alice").Attempt
+		release := make(chan struct{})
+		w.host.failing(func(Event) error { <-release; return nil })
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		w.clock.add(time.Millisecond)
+		ran := make(chan error, 1)
+		go func() { ran <- w.kit.Run(ctx) }()
+		synctest.Wait()
+		require.Len(t, w.host.heard(), 1)
+		cancel()
+		synctest.Wait()
+		assert.Empty(t, ran)
+		close(release)
+		assert.NoError(t, <-ran)
+		assert.Equal(t, 200, w.gate("alice"), "and what they did is committed")
+	})
+}
+
+// Any number of replicas may run the worker: each thing is done once.
+func TestWorkersShareTheWork(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Async = true })
+	others := []*Kit{w.kit, w.replica(), w.replica()}
+	const users = 40
+	for i := range users {
+		user := string(rune('a'+i%26)) + string(rune('a'+i/26))
+		a := w.start(user).Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: user, Status: identity.Verified}))
+	}
+	w.clock.add(time.Millisecond)
+	done := make(chan error)
+	for _, k := range others {
+		go func() { _, err := k.runDue(context.Background()); done <- err }()
+	}
+	for range others {
+		require.NoError(t, <-done)
+	}
+	assert.Len(t, w.host.heard(), users)
+}
