@@ -1,0 +1,96 @@
+// Package demo is the small web app of the examples: people log in with a name,
+// and a members' page opens to those whose identity is verified. It stands for
+// the app that a host has already; the lines that the kit needs are in New.
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/okidhttp"
+	"github.com/okidkit/okidkit/store"
+)
+
+// Config is what the app needs. All fields but CallbackURL are required.
+type Config struct {
+	PublicURL   string // origin of the app, as browsers and the provider see it
+	Providers   []identity.Provider
+	Store       store.Store
+	Keys        [][]byte // for the kit and for session cookies
+	CallbackURL string   // where callbacks are posted, too; empty: nowhere
+	Out         io.Writer
+	Log         *slog.Logger
+}
+
+// App is the running app.
+type App struct {
+	kit      *okidhttp.Kit
+	sessions sessions
+	store    store.Store
+	handler  http.Handler
+}
+
+// New builds the app. It does no I/O.
+func New(cfg Config) (*App, error) {
+	a := &App{
+		sessions: sessions{keys: cfg.Keys, secure: strings.HasPrefix(cfg.PublicURL, "https:")},
+		store:    cfg.Store,
+	}
+	r := &reporter{out: cfg.Out, url: cfg.CallbackURL, client: http.Client{Timeout: 8 * time.Second}}
+
+	kit, err := okidhttp.New(okidhttp.Config{
+		Providers:    cfg.Providers,
+		Store:        cfg.Store,
+		PublicURL:    cfg.PublicURL + "/verify",
+		Keys:         cfg.Keys,
+		Subject:      a.sessions.user,
+		OnStarted:    r.report,
+		OnReview:     r.report,
+		OnVerified:   r.report,
+		OnFailed:     r.report,
+		OnExpired:    r.report,
+		OnRevoked:    r.report,
+		AgeOver:      []int{18},
+		AfterSuccess: "/members",
+		Unauthorized: http.HandlerFunc(a.logInFirst),
+		Logger:       cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.kit = kit
+
+	mux := http.NewServeMux()
+	mux.Handle("/verify/", kit)
+	mux.Handle("GET /members", kit.RequireVerified(http.HandlerFunc(a.members)))
+	mux.HandleFunc("GET /{$}", a.home)
+	mux.HandleFunc("POST /login", a.logIn)
+	mux.HandleFunc("POST /logout", a.logOut)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", a.ready)
+	a.handler = mux
+	return a, nil
+}
+
+// ServeHTTP serves the app.
+func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
+
+// Run does the kit's work in the background until ctx ends.
+func (a *App) Run(ctx context.Context) error { return a.kit.Run(ctx) }
+
+// ready answers 200 if the store does.
+func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if _, err := a.store.Due(ctx, 1); err != nil {
+		http.Error(w, "store is away", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}

@@ -1,0 +1,49 @@
+// Command server is the reference app: a log-in, a members' page, and the kit in
+// between, configured by environment variables alone. README.md beside it lists
+// them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/okidkit/okidkit/examples/internal/demo"
+)
+
+func main() {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Getenv, os.Stdout, log); err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, getenv func(string) string, out *os.File, log *slog.Logger) error {
+	s, err := readSettings(getenv, log)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if s.app.PublicURL == "" {
+		s.app.PublicURL = "http://" + l.Addr().String()
+	}
+	s.app.Out, s.app.Log = out, log
+	app, err := demo.New(s.app)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "listening on http://%s\n", l.Addr())
+	return app.Serve(ctx, l)
+}

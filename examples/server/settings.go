@@ -1,0 +1,98 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"github.com/okidkit/okidkit/examples/internal/demo"
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/memstore"
+	"github.com/okidkit/okidkit/okid"
+)
+
+// settings is what the environment says.
+type settings struct {
+	addr string
+	app  demo.Config
+}
+
+// readSettings reads the environment and reports every problem at once.
+func readSettings(getenv func(string) string, log *slog.Logger) (settings, error) {
+	s := settings{addr: getenv("ADDR")}
+	if s.addr == "" {
+		s.addr = "127.0.0.1:8080"
+	}
+	var errs []error
+	problem := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+
+	s.app.PublicURL = strings.TrimSuffix(getenv("PUBLIC_URL"), "/")
+	if u, err := url.Parse(s.app.PublicURL); err != nil || u.Path != "" {
+		problem(errors.New("PUBLIC_URL must be an origin, as https://app.example.com"))
+	}
+	s.app.CallbackURL = getenv("CALLBACK_URL")
+	if u, err := url.Parse(s.app.CallbackURL); s.app.CallbackURL != "" && (err != nil || u.Host == "") {
+		problem(errors.New("CALLBACK_URL is not a URL"))
+	}
+
+	var err error
+	s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)
+	problem(err)
+
+	for _, name := range []string{"OKID_API_KEY", "OKID_WEBHOOK_SECRET"} {
+		if getenv(name) == "" {
+			problem(fmt.Errorf("%s is required", name))
+		}
+	}
+	provider, err := okid.New(okid.Config{
+		APIKey:         getenv("OKID_API_KEY"),
+		WebhookSecrets: list(getenv("OKID_WEBHOOK_SECRET")),
+		APIURL:         getenv("OKID_API_URL"),
+		FrontendURL:    getenv("OKID_FRONTEND_URL"),
+		SDKURL:         getenv("OKID_SDK_URL"),
+	})
+	problem(err)
+	s.app.Providers = []identity.Provider{provider}
+	s.app.Store = memstore.New()
+	return s, errors.Join(errs...)
+}
+
+// readKeys reads keys of 32 bytes in hex. Without any it makes one up, which is
+// lost, with every log-in and verification under way, when the server ends.
+func readKeys(text string, log *slog.Logger) ([][]byte, error) {
+	if text == "" {
+		log.Warn("OKID_KEYS is empty: using a random key, which is lost when this process ends")
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // never fails, says its documentation
+		return [][]byte{key}, nil
+	}
+	var keys [][]byte
+	for i, part := range list(text) {
+		key, err := hex.DecodeString(part)
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("OKID_KEYS: key %d is not 32 bytes in hex", i+1)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// list splits at commas.
+func list(text string) []string {
+	if text == "" {
+		return nil
+	}
+	parts := strings.Split(text, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts
+}
