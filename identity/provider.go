@@ -2,6 +2,9 @@ package identity
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"time"
 )
@@ -16,7 +19,8 @@ type Provider interface {
 
 	// Start asks the provider for a new verification. [ErrRefused] and
 	// [ErrUnavailable] tell why there is none; with [ErrUncertain] there may be
-	// one all the same, which nobody will ever use.
+	// one all the same, which nobody will ever use. [ErrMalformed]: the request
+	// is one that cannot be sent.
 	Start(ctx context.Context, r StartRequest) (Session, error)
 
 	// SDK says what a page must load and run so that the user can do the
@@ -51,13 +55,26 @@ type StartRequest struct {
 	SuccessURL, ErrorURL string
 }
 
-// Session is a verification that the provider is ready for.
+// Session is a verification that the provider is ready for. It prints and logs
+// without its token.
 type Session struct {
 	// Token lets a browser do the verification. It is a secret of the user's.
 	Token string
 	// ExpiresAt is when the token ends, by the provider's clock.
 	ExpiresAt time.Time
 }
+
+// String tells when the session ends, and nothing else.
+func (s Session) String() string { return "session until " + s.ExpiresAt.Format(time.RFC3339) }
+
+// Format prints String for every verb.
+func (s Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue is String.
+func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is String.
+func (s Session) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // SDK is how a page hands the user over to the provider.
 type SDK struct {

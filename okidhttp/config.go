@@ -288,7 +288,7 @@ func checkPublicURL(s string) error {
 		return errors.New("must have no user, query or fragment")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return errors.New("must be https unless its host is a loopback address")
-	case u.Path != "" && path.Clean(u.Path) != "/"+strings.Trim(u.Path, "/"):
+	case strings.Trim(u.Path, "/") != "" && path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/"):
 		return errors.New("has a path that browsers would rewrite")
 	}
 	return nil

@@ -342,8 +342,11 @@ func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *proble
 		if err := s.forget(ctx, a, errors.Is(err, identity.ErrUncertain)); err != nil {
 			k.observe(ctx, OutcomeStoreFailed, "attempt", a.id, "error", err)
 		}
-		if errors.Is(err, identity.ErrRefused) {
+		switch {
+		case errors.Is(err, identity.ErrRefused):
 			return nil, &problemRefused, nil
+		case errors.Is(err, identity.ErrMalformed):
+			return nil, &problemInternal, nil
 		}
 		return nil, &problemProviderAway, nil
 	}

@@ -1,0 +1,189 @@
+package okid
+
+import (
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/strictjson"
+)
+
+// unknownEvent stands in notices for every event that is not documented, so that
+// logs and metrics hold no text that somebody else chose.
+const unknownEvent = "unknown"
+
+// errID is what is wrong with an id that cannot be one.
+var errID = errors.New(`id of the verification is not 1 to 128 letters, digits, "-" and "_"`)
+
+// readWebhook reads the body of a webhook.
+func readWebhook(root *strictjson.Value) (identity.Notice, error) {
+	event, ok := root.Get("event").Text()
+	if !ok {
+		return identity.Notice{}, errors.New("event is not a string")
+	}
+	data := root.Get("data")
+	notice, word, err := readVerification(data)
+	if err != nil {
+		return identity.Notice{}, err
+	}
+	notice.Event, notice.Verification.Status = statusOfEvent(event, word)
+	notice.Digest = digest(notice.Verification.ID, event, data)
+	return notice, nil
+}
+
+// readFetched reads the answer to a question about one verification.
+func readFetched(root *strictjson.Value) (identity.Notice, error) {
+	notice, word, err := readVerification(root)
+	if err != nil {
+		return identity.Notice{}, err
+	}
+	notice.Verification.Status = statusOfWord(word)
+	notice.Fetched = true
+	return notice, nil
+}
+
+// readVerification reads the object that tells about one verification, and the
+// word that it uses for the status. Its names are those of [VerificationBody].
+func readVerification(data *strictjson.Value) (notice identity.Notice, word []byte, err error) {
+	details, metadata := data.Get("verification_details"), data.Get("metadata")
+	for _, err := range []error{
+		data.CheckNames("id", "status", "created_at", "completed_at", "document_type", "verification_details", "metadata"),
+		details.CheckNames("first_name", "last_name", "document_number", "expiry_date", "date_of_birth"),
+		metadata.CheckNames(MetadataReference),
+	} {
+		if err != nil {
+			return notice, nil, err
+		}
+	}
+	id, _ := data.Get("id").Text()
+	if !validID(id) {
+		return notice, nil, errID
+	}
+	word, _ = data.Get("status").Text()
+	return identity.Notice{
+		Provider: Name,
+		Verification: identity.Verification{
+			ID:             string(id),
+			CreatedAt:      instant(data.Get("created_at")),
+			CompletedAt:    instant(data.Get("completed_at")),
+			DocumentType:   text(data.Get("document_type")),
+			DocumentExpiry: date(details.Get("expiry_date")),
+			FirstName:      text(details.Get("first_name")),
+			LastName:       text(details.Get("last_name")),
+			DocumentNumber: text(details.Get("document_number")),
+			DateOfBirth:    date(details.Get("date_of_birth")),
+		},
+		Reference: text(metadata.Get(MetadataReference)),
+		Metadata:  otherMetadata(metadata),
+	}, word, nil
+}
+
+// otherMetadata is what stands in metadata beside the reference, as far as it is
+// text.
+func otherMetadata(metadata *strictjson.Value) map[string]string {
+	var other map[string]string
+	for m := range metadata.Members() {
+		value, ok := m.Text()
+		if !ok || string(m.Name()) == MetadataReference {
+			continue
+		}
+		if other == nil {
+			other = make(map[string]string)
+		}
+		other[string(m.Name())] = string(value)
+	}
+	return other
+}
+
+// statusOfEvent is the event as notices name it, and the status that it stands
+// for together with the word of data.status, which is empty if there is none.
+func statusOfEvent(event, word []byte) (string, identity.Status) {
+	var name string
+	var status identity.Status
+	switch string(event) {
+	case EventStarted:
+		name, status = EventStarted, identity.Started
+	case EventCompleted:
+		name, status = EventCompleted, identity.Verified
+	case EventFailed:
+		name, status = EventFailed, identity.Failed
+	case EventExpired:
+		name, status = EventExpired, identity.Expired
+	default:
+		return unknownEvent, ""
+	}
+	switch said := statusOfWord(word); {
+	case said == status:
+		return name, status
+	case said == "" && status != identity.Verified:
+		// The words but "completed" are guesses. One that we do not know does not
+		// contradict an event that opens nothing.
+		return name, status
+	}
+	return name, ""
+}
+
+// statusOfWord is the status that a word of data.status stands for by itself.
+func statusOfWord(word []byte) identity.Status {
+	switch string(word) {
+	case StatusStarted:
+		return identity.Started
+	case StatusCompleted:
+		return identity.Verified
+	case StatusFailed:
+		return identity.Failed
+	case StatusExpired:
+		return identity.Expired
+	}
+	return ""
+}
+
+// digest is the same for the same event about the same verification with equal
+// data, however the JSON is written. What stands beside event and data, such as
+// a count of deliveries, does not matter.
+func digest(id string, event []byte, data *strictjson.Value) [sha256.Size]byte {
+	var buf [1024]byte // enough for the usual event
+	b := strictjson.AppendText(buf[:0], Name)
+	b = strictjson.AppendText(b, id)
+	b = strictjson.AppendText(b, event)
+	return sha256.Sum256(data.AppendCanonical(b))
+}
+
+// validID reports whether id may stand in the path of a URL. The ids that okID
+// shows are "ver_" and 20 letters and digits.
+func validID[T ~string | ~[]byte](id T) bool {
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return 1 <= len(id) && len(id) <= 128
+}
+
+// text, instant and date read optional fields: what cannot be read is not there.
+
+func text(v *strictjson.Value) string {
+	b, _ := v.Text()
+	return string(b)
+}
+
+func instant(v *strictjson.Value) time.Time {
+	b, _ := v.Text()
+	var t time.Time
+	if t.UnmarshalText(b) != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+func date(v *strictjson.Value) identity.Date {
+	b, _ := v.Text()
+	d, err := identity.ParseDate(string(b))
+	if err != nil {
+		return identity.Date{}
+	}
+	return d
+}

@@ -1,0 +1,240 @@
+package okid
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/strictjson"
+)
+
+// maxSkew is how far ahead of ours the clock of okID may be.
+const maxSkew = time.Minute
+
+// The headers as net/http spells them.
+var (
+	signatureKey = http.CanonicalHeaderKey(SignatureHeader)
+	timestampKey = http.CanonicalHeaderKey(TimestampHeader)
+)
+
+// VerifyWebhook authenticates a webhook and reads it. The body must be the bytes
+// as they came; the caller bounds its size, and with it the size of everything
+// in the notice. The body is neither kept nor changed. The checks, in this order:
+//
+//   - The signature header must be there exactly once, and must be the
+//     HMAC-SHA256 of [Config.SignedContent] under one of the secrets that count
+//     at now. Else [identity.ErrSignature]. Where the timestamp is part of that
+//     content and its header is not there exactly once, the signature cannot be
+//     checked, and the answer is [identity.ErrTimestamp].
+//   - The timestamp header must be there exactly once, and be 10 digits (Unix
+//     seconds), 13 digits (Unix milliseconds) or RFC 3339, and at most a minute
+//     ahead of now. Else [identity.ErrTimestamp].
+//   - The body must be a JSON object, read strictly, with an event and a data.id.
+//     Else [identity.ErrMalformed]. Any other field that is missing or odd (a
+//     date that is none, a number for a name) is left out of the notice: the
+//     event is okID's, and losing it would be worse.
+//   - The timestamp must not be older than [Config.Tolerance]. Else
+//     [identity.ErrStale], together with the notice.
+//
+// The timestamp shows that a webhook is recent only if it is signed. With
+// [SignedBody] it is a matter of hygiene: anybody who holds an old webhook can
+// send it again with a new timestamp. The notice's Digest recognises it.
+//
+// The status is [identity.Verified] if event and data.status both say
+// "completed". Other events speak for themselves, unless data.status is a known
+// word that contradicts. What is unknown or contradictory has an empty status.
+func (p *Provider) VerifyWebhook(h http.Header, body []byte, now time.Time) (identity.Notice, error) {
+	signedBy, err := p.checkSignature(h, body, now)
+	if err != nil {
+		return identity.Notice{}, err
+	}
+	sent, err := checkTimestamp(h, now)
+	if err != nil {
+		return identity.Notice{}, err
+	}
+	notice, err := strictjson.Read(body, readWebhook)
+	if err != nil {
+		return identity.Notice{}, fmt.Errorf("okid: %w: %w", identity.ErrMalformed, err)
+	}
+	notice.SignedBy = signedBy
+	if now.Sub(sent) > p.tolerance {
+		return notice, fmt.Errorf("okid: %w", identity.ErrStale)
+	}
+	return notice, nil
+}
+
+// checkSignature returns the name of the secret that signed the webhook.
+func (p *Provider) checkSignature(h http.Header, body []byte, now time.Time) (string, error) {
+	text, ok := only(h, signatureKey)
+	if !ok {
+		return "", fmt.Errorf("okid: %w: header is missing or repeated", identity.ErrSignature)
+	}
+	signature, ok := decodeSignature(text, p.encoding)
+	if !ok {
+		return "", fmt.Errorf("okid: %w: header is not the encoding of 32 bytes", identity.ErrSignature)
+	}
+	var timestamp string
+	if p.content != SignedBody {
+		if timestamp, ok = only(h, timestampKey); !ok {
+			return "", fmt.Errorf("okid: %w: header is missing or repeated", identity.ErrTimestamp)
+		}
+	}
+	// Every secret is tried, whether or not one has matched: the time taken says
+	// nothing about which did.
+	signedBy := ""
+	for i := range p.secrets {
+		s := &p.secrets[i]
+		if s.counts(now) && s.signed(signature, p.content, timestamp, body) && signedBy == "" {
+			signedBy = s.name
+		}
+	}
+	if signedBy == "" {
+		return "", fmt.Errorf("okid: %w: no secret matches", identity.ErrSignature)
+	}
+	return signedBy, nil
+}
+
+// checkTimestamp returns when the webhook says it was sent.
+func checkTimestamp(h http.Header, now time.Time) (time.Time, error) {
+	text, ok := only(h, timestampKey)
+	if !ok {
+		return time.Time{}, fmt.Errorf("okid: %w: header is missing or repeated", identity.ErrTimestamp)
+	}
+	sent, ok := parseTimestamp(text)
+	if !ok {
+		return time.Time{}, fmt.Errorf("okid: %w: neither Unix time nor RFC 3339", identity.ErrTimestamp)
+	}
+	if sent.Sub(now) > maxSkew {
+		return time.Time{}, fmt.Errorf("okid: %w: it lies in the future", identity.ErrTimestamp)
+	}
+	return sent, nil
+}
+
+// only returns the value of a header that must be there exactly once. An empty
+// one is not there.
+func only(h http.Header, canonicalKey string) (string, bool) {
+	values := h[canonicalKey]
+	if len(values) != 1 || values[0] == "" {
+		return "", false
+	}
+	return values[0], true
+}
+
+func decodeSignature(text string, e SignatureEncoding) (signature [sha256.Size]byte, ok bool) {
+	var buf [2 * sha256.Size]byte // of hex, the longest encoding
+	text = strings.TrimPrefix(text, "sha256=")
+	if len(text) > len(buf) {
+		return signature, false
+	}
+	src := buf[:copy(buf[:], text)]
+	if e == Hex {
+		if len(src) != hex.EncodedLen(sha256.Size) {
+			return signature, false
+		}
+		_, err := hex.Decode(signature[:], src)
+		return signature, err == nil
+	}
+	encoding := base64.RawStdEncoding
+	if strings.ContainsAny(text, "-_") {
+		encoding = base64.RawURLEncoding
+	}
+	if len(src) == base64.StdEncoding.EncodedLen(sha256.Size) && src[len(src)-1] == '=' {
+		src = src[:len(src)-1]
+	}
+	if len(src) != base64.RawStdEncoding.EncodedLen(sha256.Size) {
+		return signature, false
+	}
+	n, err := encoding.Strict().Decode(signature[:], src)
+	return signature, err == nil && n == len(signature)
+}
+
+// parseTimestamp tells three forms apart by length alone: 10 digits are seconds
+// until the year 2286, 13 digits are milliseconds since 2001, and RFC 3339 has
+// at least 20 characters.
+func parseTimestamp(text string) (time.Time, bool) {
+	switch len(text) {
+	case 10:
+		n, ok := digits(text)
+		return time.Unix(n, 0), ok
+	case 13:
+		n, ok := digits(text)
+		return time.UnixMilli(n), ok
+	}
+	if !rfc3339.MatchString(text) {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	return t, err == nil
+}
+
+// rfc3339 is here because time.Parse takes 9:00 for 09:00, and a comma for a point.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
+
+// digits reads at most 18 decimal digits and nothing else.
+func digits(text string) (n int64, ok bool) {
+	for i := range len(text) {
+		c := text[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// secret is a webhook secret, ready for use.
+type secret struct {
+	name                string
+	notBefore, notAfter time.Time
+	macs                *sync.Pool // of *mac; the secret itself is known to New alone
+}
+
+// mac is an HMAC under one secret. Resetting it is much cheaper than making it,
+// since that hashes the key.
+type mac struct {
+	hash.Hash
+	sum       [sha256.Size]byte
+	timestamp []byte
+}
+
+func newSecret(s TimedSecret) secret {
+	return secret{
+		name:      s.ID,
+		notBefore: s.NotBefore,
+		notAfter:  s.NotAfter,
+		macs: &sync.Pool{New: func() any {
+			return &mac{Hash: hmac.New(sha256.New, []byte(s.Secret))}
+		}},
+	}
+}
+
+// counts reports whether now is in the secret's window, whose end is not part
+// of it.
+func (s *secret) counts(now time.Time) bool {
+	return !now.Before(s.notBefore) && (s.notAfter.IsZero() || now.Before(s.notAfter))
+}
+
+// signed reports whether signature is that of the content under the secret.
+func (s *secret) signed(signature [sha256.Size]byte, c SignedContent, timestamp string, body []byte) bool {
+	m := s.macs.Get().(*mac)
+	defer s.macs.Put(m)
+	m.Reset()
+	if c != SignedBody {
+		m.timestamp = append(m.timestamp[:0], timestamp...)
+		if c == SignedTimestampDotBody {
+			m.timestamp = append(m.timestamp, '.')
+		}
+		m.Write(m.timestamp)
+	}
+	m.Write(body)
+	return hmac.Equal(m.Sum(m.sum[:0]), signature[:])
+}

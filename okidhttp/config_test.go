@@ -1,0 +1,151 @@
+package okidhttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/memstore"
+)
+
+func goodConfig() Config {
+	return Config{
+		Providers: []identity.Provider{&fakeProvider{name: "fake"}},
+		Store:     memstore.New(),
+		PublicURL: "https://app.example/verify",
+		Keys:      [][]byte{testKey(1)},
+		Subject:   func(*http.Request) (string, error) { return "", nil },
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	_, err := New(goodConfig())
+	require.NoError(t, err)
+	named := func(name string) identity.Provider { return &fakeProvider{name: name} }
+	for name, tt := range map[string]struct {
+		change func(*Config)
+		says   string
+	}{
+		"no provider":          {func(c *Config) { c.Providers = nil }, "Providers is empty"},
+		"nil provider":         {func(c *Config) { c.Providers = []identity.Provider{nil} }, "Providers[0] is nil"},
+		"provider's name":      {func(c *Config) { c.Providers = []identity.Provider{named("O K")} }, "Providers[0] has a name"},
+		"provider without one": {func(c *Config) { c.Providers = []identity.Provider{named("")} }, "Providers[0] has a name"},
+		"provider twice":       {func(c *Config) { c.Providers = []identity.Provider{named("a"), named("a")} }, `"a" twice`},
+		"no store":             {func(c *Config) { c.Store = nil }, "Store is nil"},
+		"no subject":           {func(c *Config) { c.Subject = nil }, "Subject is nil"},
+		"no keys":              {func(c *Config) { c.Keys = nil }, "Keys is empty"},
+		"short key":            {func(c *Config) { c.Keys = [][]byte{testKey(1)[:31]} }, "Keys[0] has 31 bytes"},
+		"long key":             {func(c *Config) { c.Keys = [][]byte{testKey(1), append(testKey(2), 0)} }, "Keys[1] has 33 bytes"},
+		"zero key":             {func(c *Config) { c.Keys = [][]byte{make([]byte, 32)} }, "Keys[0] is not random"},
+		"typed key":            {func(c *Config) { c.Keys = [][]byte{[]byte(strings.Repeat("changeme", 4))} }, "Keys[0] is not random"},
+		"key twice":            {func(c *Config) { c.Keys = [][]byte{testKey(1), testKey(1)} }, "Keys[1] stands there twice"},
+		"no URL":               {func(c *Config) { c.PublicURL = "" }, "PublicURL is empty"},
+		"http URL":             {func(c *Config) { c.PublicURL = "http://app.example/verify" }, "PublicURL must be https"},
+		"http to an address":   {func(c *Config) { c.PublicURL = "http://10.0.0.1/verify" }, "PublicURL must be https"},
+		"looks like loopback":  {func(c *Config) { c.PublicURL = "http://127.0.0.1.example/verify" }, "PublicURL must be https"},
+		"relative URL":         {func(c *Config) { c.PublicURL = "/verify" }, "PublicURL is not an absolute"},
+		"URL without host":     {func(c *Config) { c.PublicURL = "https://:443/verify" }, "PublicURL is not an absolute"},
+		"URL of another kind":  {func(c *Config) { c.PublicURL = "ftp://app.example" }, "PublicURL is not an absolute"},
+		"URL with a query":     {func(c *Config) { c.PublicURL = "https://app.example/?x=1" }, "PublicURL must have no"},
+		"URL with a fragment":  {func(c *Config) { c.PublicURL = "https://app.example/#x" }, "PublicURL must have no"},
+		"URL with a user":      {func(c *Config) { c.PublicURL = "https://u:p@app.example" }, "PublicURL must have no"},
+		"URL with dots":        {func(c *Config) { c.PublicURL = "https://app.example/a/../b" }, "PublicURL has a path"},
+		"URL with two slashes": {func(c *Config) { c.PublicURL = "https://app.example//verify" }, "PublicURL has a path"},
+		"unreadable URL":       {func(c *Config) { c.PublicURL = "https://app.example/%zz" }, "PublicURL cannot be read"},
+		"unknown field":        {func(c *Config) { c.Keep = []identity.Field{"shoe_size"} }, "Keep[0]"},
+		"age":                  {func(c *Config) { c.AgeOver = []int{18, 0} }, "AgeOver[1]"},
+		"negative MaxAge":      {func(c *Config) { c.MaxAge = -1 }, "MaxAge is negative"},
+		"callback timeout":     {func(c *Config) { c.CallbackTimeout = time.Hour }, "CallbackTimeout is not between"},
+		"negative timeout":     {func(c *Config) { c.CallbackTimeout = -1 }, "CallbackTimeout is not between"},
+		"started limit":        {func(c *Config) { c.StartedLimit = time.Second }, "StartedLimit is not between"},
+		"retention":            {func(c *Config) { c.Retention = time.Hour }, "Retention is not between"},
+		"body":                 {func(c *Config) { c.MaxBody = 1 }, "MaxBody is not between"},
+		"AfterSuccess":         {func(c *Config) { c.AfterSuccess = "//evil.example" }, "AfterSuccess is neither"},
+		"AfterError":           {func(c *Config) { c.AfterError = "javascript:alert(1)" }, "AfterError is neither"},
+	} {
+		c := goodConfig()
+		tt.change(&c)
+		kit, err := New(c)
+		assert.Nil(t, kit, name)
+		assert.ErrorContains(t, err, tt.says, name)
+	}
+}
+
+// Every problem is named at once, and no key is.
+func TestNewNamesEveryProblem(t *testing.T) {
+	_, err := New(Config{Keys: [][]byte{[]byte("hunter2")}, MaxAge: -1})
+	for _, name := range []string{"Providers", "Store", "Subject", "PublicURL", "Keys[0]", "MaxAge"} {
+		assert.ErrorContains(t, err, name)
+	}
+	assert.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestNewAcceptsLoopback(t *testing.T) {
+	for _, u := range []string{"http://127.0.0.1:8080/verify", "http://[::1]:8080", "http://localhost/verify/", "http://app.localhost"} {
+		c := goodConfig()
+		c.PublicURL = u
+		kit, err := New(c)
+		if assert.NoError(t, err, u) {
+			assert.Equal(t, strings.TrimSuffix(u, "/")+"/page", kit.url("page"))
+		}
+	}
+}
+
+// Changing a Config after New changes nothing.
+func TestNewCopiesKeys(t *testing.T) {
+	c := goodConfig()
+	kit, err := New(c)
+	require.NoError(t, err)
+	ref := kit.keys.newReference(address{})
+	clear(c.Keys[0])
+	_, err = kit.keys.openReference(ref)
+	assert.NoError(t, err)
+}
+
+// Whatever way they are printed, what holds keys and personal data shows none.
+func TestNothingPrintsSecrets(t *testing.T) {
+	c := goodConfig()
+	kit, err := New(c)
+	require.NoError(t, err)
+	e := Event{ID: "evt_1", Status: identity.Verified, Subject: "canary-subject", Attempt: "r", Verification: person,
+		Metadata: map[string]string{"x": "canary-metadata"}}
+	n := identity.Notice{Provider: "fake", Verification: person, Metadata: e.Metadata}
+	for name, value := range map[string]any{
+		"config": c, "config pointer": &c, "kit": kit, "event": e, "event pointer": &e, "notice": n, "verification": person,
+		"within a struct": struct {
+			C Config
+			E Event
+			N identity.Notice
+		}{c, e, n},
+		"in a list": []Event{e},
+	} {
+		var out bytes.Buffer
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			fmt.Fprintf(&out, verb, value)
+		}
+		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "value", value)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "value", value)
+		if name != "kit" {
+			data, err := json.Marshal(value)
+			if err == nil {
+				out.Write(data)
+			}
+		}
+		text := strings.ToLower(out.String())
+		assert.NotContains(t, text, "canary", name)
+		assert.NotContains(t, text, "1990", name)
+		for _, form := range []string{"%x", "%d", "%s", "%#v", "%v"} {
+			key := fmt.Sprintf(form, testKey(1)[:6])
+			assert.NotContains(t, text, strings.ToLower(strings.Trim(key, "[]{}")), name)
+		}
+	}
+}
