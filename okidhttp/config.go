@@ -219,6 +219,9 @@ func (c *Config) complete() error {
 	if err := checkPublicURL(c.PublicURL); err != nil {
 		problem("PublicURL %w", err)
 	}
+	for _, text := range checkKeys(c.Keys) {
+		problem("Keys%s", text)
+	}
 	for i, f := range c.Keep {
 		if !f.Valid() {
 			problem("Keep[%d] is not a field of identity.Verification", i)

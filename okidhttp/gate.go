@@ -17,7 +17,11 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h["Cache-Control"] = privateNoStore
-		h["Vary"] = append(h["Vary"], "Cookie, Authorization, Accept")
+		if h["Vary"] == nil {
+			h["Vary"] = varyByUser
+		} else {
+			h.Add("Vary", varyByUser[0])
+		}
 		subject, hash := k.subject(r)
 		if subject == "" {
 			k.unauthorized(w, r)
@@ -38,8 +42,12 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 	})
 }
 
-// privateNoStore has no room to grow, so that adding to it copies it.
-var privateNoStore = []string{"private, no-store"}
+// These are shared by all answers. They have no room to grow, so that adding to
+// one copies it.
+var (
+	privateNoStore = []string{"private, no-store"}
+	varyByUser     = []string{"Cookie, Authorization, Accept"}
+)
 
 // pageFor is the kit's page, and remembers where the user wanted to go if that
 // can be gone to again.

@@ -72,7 +72,7 @@ func TestGate(t *testing.T) {
 
 func TestGateUnauthorized(t *testing.T) {
 	w := newWorld(t, func(c *Config) {
-		c.Unauthorized = http.RedirectHandler("/login", 303)
+		c.Unauthorized = http.RedirectHandler("/login", http.StatusSeeOther)
 		c.Subject = func(*http.Request) (string, error) { return "alice", errors.New("session store is away") }
 	})
 	rec := w.get("", "/verify/page")

@@ -2,8 +2,8 @@ package okidhttp
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,11 +31,11 @@ type Kit struct {
 // problem at once. New does no I/O and starts no goroutine; see [Kit.Run] for
 // the part of the work that needs one.
 func New(cfg Config) (*Kit, error) {
-	keys, keysErr := newKeyring(cfg.Keys)
-	cfg.Keys = nil
-	if err := errors.Join(cfg.complete(), keysErr); err != nil {
+	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("okidhttp: unusable Config:\n%w", err)
 	}
+	keys := newKeyring(cfg.Keys)
+	cfg.Keys = nil
 	publicURL, err := url.Parse(cfg.PublicURL)
 	if err != nil {
 		return nil, err
@@ -161,20 +161,21 @@ const (
 	OutcomeLimited Outcome = "limited"
 )
 
-// trouble lists the outcomes for which somebody should look at the log.
-var trouble = map[Outcome]bool{
-	OutcomeUnknownWord: true, OutcomeUnknownAttempt: true, OutcomeImplausible: true, OutcomeUnauthentic: true,
-	OutcomeStale: true, OutcomeMalformed: true, OutcomeBodyRead: true, OutcomeCallbackFailed: true,
-	OutcomeDeadLetter: true, OutcomeProviderFailed: true, OutcomeStoreFailed: true,
+// level is how loud an outcome is: a warning if somebody should look into it,
+// and no more than debug if it is a matter of course.
+func (o Outcome) level() slog.Level {
+	switch o {
+	case OutcomeDuplicate, OutcomeLate, OutcomeInFlight, OutcomeQueued:
+		return slog.LevelDebug
+	case OutcomeApplied, OutcomeVetoed, OutcomeStarted, OutcomeLimited:
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 // observe logs an outcome and counts it.
 func (k *Kit) observe(ctx context.Context, o Outcome, args ...any) {
-	if trouble[o] {
-		k.cfg.Logger.WarnContext(ctx, "okidhttp: "+string(o), args...)
-	} else {
-		k.cfg.Logger.DebugContext(ctx, "okidhttp: "+string(o), args...)
-	}
+	k.cfg.Logger.Log(ctx, o.level(), "okidhttp: "+string(o), args...)
 	if k.cfg.Observe != nil {
 		k.cfg.Observe(ctx, o)
 	}

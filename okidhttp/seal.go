@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -35,26 +36,32 @@ type keyring struct {
 	keys func() [][]byte
 }
 
-func newKeyring(keys [][]byte) (keyring, error) {
-	if len(keys) == 0 {
-		return keyring{}, errors.New("Keys is empty: give at least one key of 32 random bytes")
+// newKeyring copies the keys, which checkKeys must have found good.
+func newKeyring(keys [][]byte) keyring {
+	copies := make([][]byte, len(keys))
+	for i, k := range keys {
+		copies[i] = slices.Clone(k)
 	}
-	var errs []error
-	copies := make([][]byte, 0, len(keys))
-	seen := map[string]bool{}
+	return keyring{keys: func() [][]byte { return copies }}
+}
+
+// checkKeys says what is wrong with which key, and nothing of what is in it.
+func checkKeys(keys [][]byte) (problems []string) {
+	if len(keys) == 0 {
+		return []string{" is empty: give at least one key of 32 random bytes"}
+	}
 	for i, k := range keys {
 		switch {
 		case len(k) != keyLen:
-			errs = append(errs, fmt.Errorf("Keys[%d] has %d bytes instead of %d", i, len(k), keyLen))
+			problems = append(problems, fmt.Sprintf("[%d] has %d bytes instead of %d", i, len(k), keyLen))
 		case looksConstant(k):
-			errs = append(errs, fmt.Errorf("Keys[%d] is not random: it has fewer than 8 different bytes", i))
-		case seen[string(k)]:
-			errs = append(errs, fmt.Errorf("Keys[%d] stands there twice", i))
+			problems = append(problems, fmt.Sprintf("[%d] is not random: it has fewer than 8 different bytes", i))
 		}
-		seen[string(k)] = true
-		copies = append(copies, append([]byte(nil), k...))
+		if slices.ContainsFunc(keys[:i], func(other []byte) bool { return hmac.Equal(k, other) }) {
+			problems = append(problems, fmt.Sprintf("[%d] stands there twice", i))
+		}
 	}
-	return keyring{keys: func() [][]byte { return copies }}, errors.Join(errs...)
+	return problems
 }
 
 // looksConstant reports whether a key is one that a person typed as a stand-in:

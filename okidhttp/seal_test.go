@@ -1,17 +1,20 @@
 package okidhttp
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
 )
 
 func TestSeal(t *testing.T) {
-	ring, err := newKeyring([][]byte{testKey(1), testKey(2)})
-	require.NoError(t, err)
+	ring := newKeyring([][]byte{testKey(1), testKey(2)})
 	sealed := ring.seal(sealToken, "here", []byte("secret"))
 	assert.NotContains(t, string(sealed), "secret")
 	assert.NotEqual(t, sealed, ring.seal(sealToken, "here", []byte("secret")), "never the same twice")
@@ -20,8 +23,7 @@ func TestSeal(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "secret", string(plain))
 
-	other, err := newKeyring([][]byte{testKey(3)})
-	require.NoError(t, err)
+	other := newKeyring([][]byte{testKey(3)})
 	for name, open := range map[string]func() ([]byte, error){
 		"another place":   func() ([]byte, error) { return ring.open(sealToken, "there", sealed) },
 		"another purpose": func() ([]byte, error) { return ring.open(sealNotice, "here", sealed) },
@@ -48,8 +50,7 @@ func TestKeyRotation(t *testing.T) {
 		for _, k := range keys {
 			raw = append(raw, testKey(k))
 		}
-		r, err := newKeyring(raw)
-		require.NoError(t, err)
+		r := newKeyring(raw)
 		return r
 	}
 	at := address{hashSubject("alice"), attemptID{7}}
@@ -64,8 +65,7 @@ func TestKeyRotation(t *testing.T) {
 }
 
 func TestReference(t *testing.T) {
-	ring, err := newKeyring([][]byte{testKey(1)})
-	require.NoError(t, err)
+	ring := newKeyring([][]byte{testKey(1)})
 	at := address{hashSubject("alice"), newAttemptID()}
 	ref := ring.newReference(at)
 	assert.Regexp(t, `^[A-Za-z0-9_-]{96}$`, ref)
@@ -77,13 +77,11 @@ func TestReference(t *testing.T) {
 }
 
 func FuzzOpenReference(f *testing.F) {
-	ring, err := newKeyring([][]byte{testKey(1)})
-	require.NoError(f, err)
+	ring := newKeyring([][]byte{testKey(1)})
 	f.Add("")
 	f.Add(ring.newReference(address{hashSubject("alice"), attemptID{1}}))
 	f.Add(strings.Repeat("A", 96))
-	other, err := newKeyring([][]byte{testKey(2)})
-	require.NoError(f, err)
+	other := newKeyring([][]byte{testKey(2)})
 	f.Fuzz(func(t *testing.T, ref string) {
 		if _, err := other.openReference(ref); err == nil {
 			t.Fatalf("%q was never minted with this key", ref)
@@ -92,8 +90,7 @@ func FuzzOpenReference(f *testing.F) {
 }
 
 func TestKeyringPrintsNoKey(t *testing.T) {
-	ring, err := newKeyring([][]byte{testKey(1)})
-	require.NoError(t, err)
+	ring := newKeyring([][]byte{testKey(1)})
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
 		text := fmt.Sprintf(verb, struct{ r keyring }{ring})
 		assert.NotContains(t, text, fmt.Sprintf("%x", testKey(1)[:4]))
@@ -129,4 +126,35 @@ func TestSealedPartsDoNotMove(t *testing.T) {
 	rec := w.get("bob", "/verify/page?attempt="+bob.Attempt)
 	assert.Equal(t, 500, rec.Code)
 	assert.NotContains(t, rec.Body.String(), alice.ProcessToken)
+}
+
+// Keys are rotated without anybody noticing: what was begun, kept or left waiting
+// under the old key goes on under the new one.
+func TestKeyRotationOfAKit(t *testing.T) {
+	keep := func(c *Config) { c.Keep = []identity.Field{identity.FirstName} }
+	w := newWorld(t, keep)
+	begun, waiting, verified := w.start("alice"), w.start("bob"), w.start("carol")
+	require.Equal(t, 200, w.webhook(notice{Reference: verified.Attempt, ID: "v3", Status: identity.Verified}))
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	require.Equal(t, 500, w.webhook(notice{Reference: waiting.Attempt, ID: "v2", Status: identity.Verified}))
+	w.host.failing(nil)
+
+	w.kit = w.replica(keep, func(c *Config) { c.Keys = [][]byte{testKey(2), testKey(1)} })
+	assert.Equal(t, 200, w.tryStart("alice").Code, "resumed")
+	require.Equal(t, 200, w.webhook(notice{Reference: begun.Attempt, ID: "v1", Status: identity.Verified}))
+	w.later(time.Minute)
+	for _, user := range []string{"alice", "bob", "carol"} {
+		assert.Equal(t, 200, w.gate(user))
+		v, err := w.kit.Kept(t.Context(), user)
+		require.NoError(t, err)
+		assert.Equal(t, "Canaryfirst", v.FirstName)
+	}
+
+	// With the old key gone the gate stays as it is, and old notices mean nothing.
+	w.kit = w.replica(keep, func(c *Config) { c.Keys = [][]byte{testKey(2)} })
+	assert.Equal(t, 200, w.gate("carol"))
+	_, err := w.kit.Kept(t.Context(), "carol")
+	assert.ErrorIs(t, err, errUnsealable)
+	assert.Equal(t, 200, w.webhook(notice{Reference: verified.Attempt, ID: "v3", Status: identity.Failed}))
+	assert.Equal(t, 200, w.gate("carol"))
 }

@@ -253,7 +253,6 @@ type notice struct {
 	At        time.Time
 	Created   time.Time
 	Note      string `json:",omitempty"` // makes it another one
-	identity  identity.Verification
 }
 
 // person is somebody whose data must never turn up anywhere.

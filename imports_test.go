@@ -1,0 +1,124 @@
+package okidkit_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/okidkit/okidkit"
+
+// mayImport says what each folder may import beside the standard library. A name
+// without a dot in its first part is a folder of ours. "json" is the JSON
+// library, for where a stranger's JSON is read.
+var mayImport = map[string][]string{
+	"identity":               {},
+	"store":                  {},
+	"store/storetest":        {"store"},
+	"memstore":               {"store"},
+	"redisstore":             {"store", "github.com/redis/go-redis/v9"},
+	"okid":                   {"identity", "internal/strictjson", "json"},
+	"okidhttp":               {"identity", "store"},
+	"okidtest":               {"identity", "okid"},
+	"internal/strictjson":    {"json"},
+	"internal/redistest":     {"github.com/redis/go-redis/v9"},
+	"internal/browsertest":   {"github.com/chromedp/chromedp", "github.com/chromedp/cdproto"},
+	"examples/internal/demo": anything,
+	"examples/quickstart":    anything,
+	"examples/server":        anything,
+}
+
+var anything = []string{"*"}
+
+// Who may import whom is fixed, so that the core stays small and what somebody
+// does not use does not come along.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	require.NoError(t, err)
+	listed := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := listed.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		folder := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		if folder == "" {
+			assert.Empty(t, p.Imports, "the root holds tests alone")
+			continue
+		}
+		allowed, ok := mayImport[folder]
+		if !assert.True(t, ok, "%s has no row in the table", folder) || slices.Equal(allowed, anything) {
+			continue
+		}
+		for _, imported := range p.Imports {
+			imported = strings.TrimPrefix(imported, module+"/")
+			if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") && mayImport[imported] == nil {
+				continue // the standard library
+			}
+			isAllowed := slices.ContainsFunc(allowed, func(a string) bool {
+				if a == "json" {
+					a = "github.com/go-json-experiment/json"
+				}
+				return imported == a || strings.Contains(a, ".") && strings.HasPrefix(imported, a+"/")
+			})
+			assert.True(t, isAllowed, "%s imports %s", folder, imported)
+		}
+	}
+}
+
+// Time comes from clocks that tests can hold still: no code but that of tests
+// and examples reads the wall clock or sleeps. The function time.Now itself may
+// be named as a default.
+func TestNobodyReadsTheWallClock(t *testing.T) {
+	fset := token.NewFileSet()
+	files := 0
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "examples" || d.Name() == "internal" && path.Dir(name) != "." || strings.HasPrefix(d.Name(), ".") && name != ".") {
+			if d != nil && d.IsDir() && err == nil {
+				return fs.SkipDir
+			}
+			return err
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		files++
+		file, err := parser.ParseFile(fset, name, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if f, ok := call.Fun.(*ast.SelectorExpr); ok {
+				if pkg, ok := f.X.(*ast.Ident); ok && pkg.Name == "time" {
+					assert.NotContains(t, []string{"Now", "Since", "Until", "Sleep", "Tick"}, f.Sel.Name, fset.Position(call.Pos()))
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Greater(t, files, 30)
+}
