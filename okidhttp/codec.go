@@ -119,7 +119,9 @@ func (c *coder) time(tag uint64, v *time.Time) {
 // date is YYYY-MM-DD.
 func (c *coder) date(tag uint64, v *identity.Date) {
 	if !c.reading {
-		write(c, tag, v.String())
+		if _, err := identity.ParseDate(v.String()); err == nil { // others could not be read again
+			write(c, tag, v.String())
+		}
 	} else if c.wants(tag) {
 		if *v, c.err = identity.ParseDate(string(c.in)); c.err != nil {
 			c.err = errCorrupt
@@ -137,6 +139,9 @@ func (c *coder) nested(tag uint64, m message) {
 	}
 }
 
+// maxList bounds a list, so that a few hostile bytes do not become much memory.
+const maxList = 1024
+
 // each is for a field that stands once for every element of a list.
 func each[T any](c *coder, tag uint64, list *[]T, field func(*T)) {
 	if !c.reading {
@@ -144,6 +149,10 @@ func each[T any](c *coder, tag uint64, list *[]T, field func(*T)) {
 			field(&(*list)[i])
 		}
 	} else if c.tag == tag {
+		if len(*list) == maxList {
+			c.err = errCorrupt
+			return
+		}
 		*list = append(*list, *new(T))
 		field(&(*list)[len(*list)-1])
 	}

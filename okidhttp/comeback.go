@@ -17,8 +17,7 @@ const returnEvery = 2 * time.Second
 // known, the provider is asked, once in two seconds; then the user goes to the
 // page that they wanted to see, to Config.AfterSuccess or Config.AfterError with
 // 303, or sees a page that moves on by itself. Somebody else, or the same user
-// where they are not logged in, sees a page that tells nothing. It never changes
-// an attempt.
+// where they are not logged in, sees a page that tells nothing.
 func (k *Kit) Success() http.Handler { return http.HandlerFunc(k.comeBack) }
 
 // Error is where the provider sends users for whom it did not work. It does what
@@ -39,7 +38,7 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := r.Context()
-	h, err := k.load(ctx, at.subject.key())
+	h, err := k.load(ctx, at.subject)
 	if err != nil {
 		k.observe(ctx, OutcomeStoreFailed, "error", err)
 		k.problem(w, r, problemStoreAway, nil)
@@ -65,9 +64,9 @@ func (k *Kit) refreshFor(ctx context.Context, at address, a *attempt, r refreshR
 	ctx, cancel := context.WithTimeout(ctx, returnWait)
 	defer cancel()
 	if _, err := k.refresh(ctx, at, r); err != nil {
-		return a // refresh has logged it; the user sees what is known
+		return a // the user sees what is known
 	}
-	if h, err := k.load(ctx, at.subject.key()); err == nil && h.find(at.attempt) != nil {
+	if h, err := k.load(ctx, at.subject); err == nil && h.find(at.attempt) != nil {
 		return h.find(at.attempt)
 	}
 	return a
@@ -89,6 +88,7 @@ func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, at address, a *atte
 		k.render(w, http.StatusOK, pendingPage{
 			StatusURL: k.url("status", "attempt", a.reference),
 			NextURL:   k.url("success", "attempt", a.reference),
+			StartURL:  k.url("page"),
 			Review:    a.status == identity.Review,
 		})
 	}

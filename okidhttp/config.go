@@ -19,7 +19,7 @@ import (
 )
 
 // Config says how a [Kit] works. Five fields are required; every other one has
-// a default that is safe. It is copied by [New] and never changed.
+// a default that is safe. [New] copies it.
 //
 // It prints and logs without its keys.
 type Config struct {
@@ -53,8 +53,13 @@ type Config struct {
 	// OnVerified is called before the gate opens, the others after the attempt
 	// has changed. Each is called until it returns nil, so the same event may
 	// come more than once: Event.ID is then the same. For one attempt there is
-	// never more than one call at a time. An error or a panic means "try again
-	// later"; see [Permanent] for giving up.
+	// never more than one call at a time, as long as callbacks return when their
+	// context ends. An error or a panic means "try again later"; see [Permanent]
+	// for giving up. What could not be told before something newer was told is
+	// not told any more.
+	//
+	// OnRevoked may come without OnVerified having succeeded, if it may have had
+	// an effect all the same.
 	OnStarted  func(ctx context.Context, e Event) error
 	OnReview   func(ctx context.Context, e Event) error
 	OnVerified func(ctx context.Context, e Event) error
@@ -64,9 +69,11 @@ type Config struct {
 
 	// Decide may refuse a verification before it counts: somebody too young, a
 	// name that is not the account's. An error refuses: the attempt is failed,
-	// with Event.Reason [ReasonPolicy], and was never verified. An error made
-	// with [Temporary], one that wraps a context's, and a panic mean that Decide
-	// could not tell, and is asked again later. Nil: every verification counts.
+	// with Event.Reason [ReasonPolicy], was never verified, and stays so. Beware
+	// of errors that say nothing about the person, such as those of a database:
+	// an error made with [Temporary], one that wraps a context's, and a panic mean
+	// that Decide could not tell, and is asked again later. Nil: every
+	// verification counts.
 	Decide func(ctx context.Context, e Event) error
 
 	// OnUnknown is for hosts that also start verifications elsewhere with the
@@ -131,7 +138,8 @@ type Config struct {
 	// Default: 10 years.
 	Retention time.Duration
 
-	// MaxBody bounds the body of a webhook, in bytes. Default: 256 KiB.
+	// MaxBody bounds the body of a webhook, in bytes: at most 256 KiB, since what
+	// it says must fit into a record. Default: 256 KiB.
 	MaxBody int64
 
 	// Logger gets what happens, with constant messages and without secrets or
@@ -170,9 +178,10 @@ type Limit func(now time.Time, starts []time.Time) time.Duration
 // maxStarts is how many starts a record keeps for the limit.
 const maxStarts = 32
 
-// AtMost allows n attempts in any period of the given length. n may be at most
-// 32. With an n of 0 or less nobody may start.
+// AtMost allows n attempts in any period of the given length. More than 32 is 32,
+// and with 0 or less nobody may start.
 func AtMost(n int, period time.Duration) Limit {
+	n = min(n, maxStarts)
 	return func(now time.Time, starts []time.Time) time.Duration {
 		if n <= 0 {
 			return period
@@ -255,8 +264,8 @@ func (c *Config) complete() error {
 	if c.MaxBody == 0 {
 		c.MaxBody = 256 << 10
 	}
-	if c.MaxBody < 1<<10 || c.MaxBody > 16<<20 {
-		problem("MaxBody is not between 1 KiB and 16 MiB")
+	if c.MaxBody < 1<<10 || c.MaxBody > 256<<10 {
+		problem("MaxBody is not between 1 KiB and 256 KiB")
 	}
 
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")

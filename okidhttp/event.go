@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,9 +63,10 @@ func (e Event) LogValue() slog.Value {
 // MarshalText is String.
 func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
-// eventID is stable because an attempt takes on each status at most once.
-func eventID(attempt attemptID, s identity.Status) string {
-	sum := sha256.Sum256([]byte("okidkit event\x00" + string(attempt[:]) + string(s)))
+// eventID names the event of an attempt with this number, which stands in the
+// record before anybody is told.
+func eventID(attempt attemptID, number int64) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "okidkit event %x %d", attempt[:], number))
 	return "evt_" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:15]))
 }
 
@@ -133,19 +136,26 @@ func vetoed(err error) bool {
 
 // scrub takes what is personal about an event out of the text of a host's error,
 // which goes to the log.
-func (e Event) scrub(text string) string {
+func (e Event) scrub(err error) string {
 	v := e.Verification
-	for _, secret := range []string{e.Subject, v.FirstName, v.LastName, v.DocumentNumber, v.DateOfBirth.String()} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[redacted]")
-		}
+	secrets := []string{e.Subject, v.FirstName, v.LastName, v.DocumentNumber, v.DateOfBirth.String()}
+	for _, value := range e.Metadata {
+		secrets = append(secrets, value)
 	}
-	for _, secret := range e.Metadata {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[redacted]")
-		}
+	secrets = slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
+	if len(secrets) == 0 {
+		return err.Error()
 	}
-	return text
+	// The longest first: one may be a part of another.
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	for i := range secrets {
+		secrets[i] = regexp.QuoteMeta(secrets[i])
+	}
+	pattern, patternErr := regexp.Compile("(?i)" + strings.Join(secrets, "|"))
+	if patternErr != nil {
+		return "[redacted]" // a name that is not text
+	}
+	return pattern.ReplaceAllLiteralString(err.Error(), "[redacted]")
 }
 
 // backoff is how long to wait before try number tries, counted from 1: from one
@@ -160,6 +170,9 @@ func backoff(id string, tries int64) time.Duration {
 	return d + d/4*time.Duration(sum[0])/256
 }
 
-// giveUpAfter is how long a callback is tried before its notice becomes a dead
-// letter.
-const giveUpAfter = 72 * time.Hour
+// A callback that has failed minFailures times, and for giveUpAfter, makes its
+// notice a dead letter.
+const (
+	minFailures = 10
+	giveUpAfter = 72 * time.Hour
+)

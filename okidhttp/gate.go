@@ -12,7 +12,8 @@ import (
 // A browser of somebody who is not verified gets 303 to the page, and comes back
 // when they are; another client gets 403. Somebody who is not logged in gets
 // Config.Unauthorized. When the store cannot be read nobody gets through: 503
-// with Retry-After. No answer behind the gate may be kept by a cache.
+// with Retry-After. Answers are marked as not to be kept by any cache, unless next
+// says otherwise.
 func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -35,12 +35,17 @@ type Grant struct {
 // of Config.AgeOver.
 func (g Grant) Over(years int) bool { return slices.Contains(g.AgeOver, years) }
 
+// maxDocumentType bounds what stands in clear and came from the provider.
+const maxDocumentType = 64
+
 func (k *Kit) newGrant(provider string, v identity.Verification, now time.Time) *Grant {
 	g := &Grant{
 		VerifiedAt:     now,
 		Provider:       provider,
-		DocumentType:   v.DocumentType,
 		DocumentExpiry: v.DocumentExpiry,
+	}
+	if len(v.DocumentType) <= maxDocumentType {
+		g.DocumentType = v.DocumentType
 	}
 	today := identity.DateOf(now.UTC())
 	for _, years := range k.cfg.AgeOver {
@@ -86,7 +91,7 @@ func (k *Kit) grant(ctx context.Context, subject subjectHash) (*Grant, error) {
 	}
 	var g *Grant
 	if err == nil {
-		g, err = decodeGrant(rec.Value)
+		g, err = decodeGrant(rec.Value, subject)
 	}
 	if err != nil {
 		return nil, storeError(err)
@@ -102,7 +107,7 @@ func (k *Kit) grant(ctx context.Context, subject subjectHash) (*Grant, error) {
 // and one more if the keys that sealed the fields are gone.
 func (k *Kit) Kept(ctx context.Context, subject string) (identity.Verification, error) {
 	hash := hashSubject(subject)
-	h, err := k.load(ctx, hash.key())
+	h, err := k.load(ctx, hash)
 	if err != nil {
 		return identity.Verification{}, err
 	}

@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/okidkit/okidkit/identity"
 )
@@ -19,7 +19,7 @@ type Kit struct {
 	cfg       Config
 	keys      keyring
 	providers map[string]identity.Provider
-	origin    *url.URL // scheme and host of Config.PublicURL
+	publicURL *url.URL // Config.PublicURL
 	csrf      *http.CrossOriginProtection
 	wake      chan struct{} // tells Run that there is work; holds one signal
 	stopped   chan struct{} // closed when Run has ended
@@ -36,6 +36,7 @@ func New(cfg Config) (*Kit, error) {
 	}
 	keys := newKeyring(cfg.Keys)
 	cfg.Keys = nil
+	cfg.Providers, cfg.Keep, cfg.AgeOver = slices.Clone(cfg.Providers), slices.Clone(cfg.Keep), slices.Clone(cfg.AgeOver)
 	publicURL, err := url.Parse(cfg.PublicURL)
 	if err != nil {
 		return nil, err
@@ -44,13 +45,13 @@ func New(cfg Config) (*Kit, error) {
 		cfg:       cfg,
 		keys:      keys,
 		providers: map[string]identity.Provider{},
-		origin:    &url.URL{Scheme: publicURL.Scheme, Host: publicURL.Host},
+		publicURL: publicURL,
 		csrf:      http.NewCrossOriginProtection(),
 		wake:      make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
 	}
 	// A proxy may hand requests on with another Host than the browser's.
-	if err := k.csrf.AddTrustedOrigin(k.origin.String()); err != nil {
+	if err := k.csrf.AddTrustedOrigin(publicURL.Scheme + "://" + publicURL.Host); err != nil {
 		return nil, err
 	}
 	for _, p := range cfg.Providers {
@@ -186,6 +187,3 @@ type streamCounter struct {
 	mu   sync.Mutex
 	open map[subjectHash]int
 }
-
-// storeTimeout bounds one operation of the store.
-const storeTimeout = 3 * time.Second

@@ -6,50 +6,57 @@ import "github.com/okidkit/okidkit/identity"
 type source int
 
 const (
-	// signed: authenticated, but perhaps overtaken by something newer.
-	signed source = iota
-	// fetched: the provider's answer to a question that was asked after the
+	// fromWebhook: authenticated, but perhaps overtaken by something newer.
+	fromWebhook source = iota
+	// fromFetch: the provider's answer to a question that was asked after the
 	// attempt had taken on the status that it has now.
-	fetched
-	// clock: nobody told anything in time.
-	clock
+	fromFetch
+	// fromAnswer: the answer to a question that was asked, under the lease, to
+	// settle a contradiction.
+	fromAnswer
+	// fromClock: nobody told anything in time.
+	fromClock
 )
-
-// ask is what transition answers if a notice contradicts what stands, so that
-// the provider must be asked which of the two is true.
-const ask identity.Status = "ask"
 
 // transition is the state machine: it says which status an attempt takes on when
 // a notice reports status s. "" means that nothing changes: the notice is late,
-// or repeated.
+// or repeated. contradicts is true if the provider must be asked which of the
+// notice and what stands is true.
 //
-// Rows are what stands, columns what a signed notice or the clock says:
+// Rows are what stands, columns what a webhook or the clock says; ask stands for
+// a contradiction:
 //
 //	            started   review    verified  failed    expired   (clock)
 //	created     started   review    verified  failed    expired   expired*
 //	started     -         review    verified  failed    expired   expired*
 //	review      -         -         verified  failed    expired   -
-//	expired*    -         review    verified  failed    expired   -
+//	expired*    -         review    verified  failed    -         -
 //	expired     -         -         ask       failed    -         -
 //	failed      -         -         ask       -         -         -
 //	verified    -         -         -         ask       ask       -
 //	revoked     -         -         -         -         -         -
 //
 // expired* is expired by our clock alone: every word of the provider's counts
-// for more. While a verified notice still waits for its callback, failed and
-// expired contradict it as if it stood.
+// for more, and expired makes it expired.
 //
-// A fetched notice is the provider's present word and settles contradictions:
+// What the provider answered when it was asked is its present word, and settles
+// what a webhook would leave open:
 //
 //	expired     verified -> verified
 //	failed      verified -> verified
 //	verified    review, failed, expired -> revoked
 //
+// While a verified notice waits for its callback, failed and expired contradict
+// it as if it stood, and so does what was fetched; started and a webhook's review
+// are late. A waiting verified notice, in turn, is contradicted by such a notice
+// that waits, too.
+//
 // What the host's own policy refused stays refused: failed by policy changes
 // nothing more. An unknown word ("") never changes anything.
 //
-// So the gate ends the same in whatever order notices arrive, and however often.
-func transition(a *attempt, s identity.Status, src source) identity.Status {
+// So the gate ends the same in whatever order notices arrive, and however often,
+// as long as the provider knows the verification when it is asked.
+func transition(a *attempt, s identity.Status, src source) (next identity.Status, contradicts bool) {
 	const (
 		created  = identity.Created
 		started  = identity.Started
@@ -59,62 +66,61 @@ func transition(a *attempt, s identity.Status, src source) identity.Status {
 		expired  = identity.Expired
 		revoked  = identity.Revoked
 	)
-	if src == clock {
-		if s == expired && (a.status == created || a.status == started) && !a.alive() {
-			return expired
-		}
-		return ""
-	}
 	verdict := s == verified || s == failed || s == expired
+	asked := src == fromFetch || src == fromAnswer
+
+	switch {
+	case src == fromClock:
+		if s == expired && (a.status == created || a.status == started) && !a.alive() {
+			return expired, false
+		}
+		return "", false
+	case s == verified && src == fromWebhook && a.contradicted():
+		return "", true
+	case a.awaits(verified) != nil && s != verified && src != fromAnswer:
+		return "", s == failed || s == expired || s == review && src == fromFetch
+	}
+
 	switch a.status {
 	case created:
 		if s == started || s == review || verdict {
-			return a.unlessAwaited(s, src)
+			return s, false
 		}
 	case started:
 		if s == review || verdict {
-			return a.unlessAwaited(s, src)
+			return s, false
 		}
 	case review:
 		if verdict {
-			return a.unlessAwaited(s, src)
+			return s, false
 		}
 	case expired:
 		switch {
-		case a.byClock && (s == review || verdict):
-			return a.unlessAwaited(s, src)
+		case a.byClock && (s == review || s == verified || s == failed):
+			return s, false
 		case s == failed:
-			return failed
-		case s == verified && src == fetched:
-			return verified
+			return failed, false
+		case s == verified && asked:
+			return verified, false
 		case s == verified:
-			return ask
+			return "", true
 		}
 	case failed:
 		switch {
 		case s != verified || a.reason == ReasonPolicy:
-			return ""
-		case src == fetched:
-			return verified
+			return "", false
+		case asked:
+			return verified, false
 		default:
-			return ask
+			return "", true
 		}
 	case verified:
 		switch {
-		case src == fetched && (s == review || s == failed || s == expired):
-			return revoked
-		case src == signed && (s == failed || s == expired):
-			return ask
+		case asked && (s == review || s == failed || s == expired):
+			return revoked, false
+		case !asked && (s == failed || s == expired):
+			return "", true
 		}
 	}
-	return ""
-}
-
-// unlessAwaited is s, or ask if a signed s contradicts a verified notice that
-// still waits for its callback.
-func (a *attempt) unlessAwaited(s identity.Status, src source) identity.Status {
-	if src == signed && (s == identity.Failed || s == identity.Expired) && a.awaits(identity.Verified) != nil {
-		return ask
-	}
-	return s
+	return "", false
 }

@@ -22,8 +22,8 @@ func TestTransitionTable(t *testing.T) {
 		word identity.Status
 		src  source
 	}{
-		{identity.Started, signed}, {identity.Review, signed}, {identity.Verified, signed},
-		{identity.Failed, signed}, {identity.Expired, signed}, {identity.Expired, clock},
+		{identity.Started, fromWebhook}, {identity.Review, fromWebhook}, {identity.Verified, fromWebhook},
+		{identity.Failed, fromWebhook}, {identity.Expired, fromWebhook}, {identity.Expired, fromClock},
 	}
 	rows := 0
 	for line := range strings.Lines(string(file)) {
@@ -34,21 +34,23 @@ func TestTransitionTable(t *testing.T) {
 		rows++
 		for i, col := range columns {
 			a := &attempt{status: identity.Status(strings.TrimSuffix(cells[0], "*")), byClock: strings.HasSuffix(cells[0], "*")}
-			want := identity.Status(strings.TrimSuffix(cells[i+1], "*"))
-			if want == "-" {
-				want = ""
+			next, contradicts := transition(a, col.word, col.src)
+			got := string(next)
+			if contradicts {
+				got += "ask"
 			}
-			assert.Equal(t, want, transition(a, col.word, col.src), "%s and %s", cells[0], col.word)
+			want := strings.TrimSuffix(cells[i+1], "*")
+			assert.Equal(t, strings.TrimPrefix(want, "-"), got, "%s and %s", cells[0], col.word)
 		}
 	}
 	assert.Equal(t, 8, rows, "rows of the table")
 }
 
-func TestTransitionOfFetched(t *testing.T) {
+func TestTransitionOfAnswers(t *testing.T) {
 	all := []identity.Status{
 		identity.Created, identity.Started, identity.Review, identity.Verified, identity.Failed, identity.Expired, identity.Revoked,
 	}
-	// What is not listed is what a signed notice does, and never a question.
+	// What is not listed is what a webhook does, and never a question.
 	want := map[[2]identity.Status]identity.Status{
 		{identity.Expired, identity.Verified}: identity.Verified,
 		{identity.Failed, identity.Verified}:  identity.Verified,
@@ -61,12 +63,17 @@ func TestTransitionOfFetched(t *testing.T) {
 			a := &attempt{status: stands}
 			expected, listed := want[[2]identity.Status{stands, word}]
 			if !listed {
-				expected = transition(a, word, signed)
+				expected, _ = transition(a, word, fromWebhook)
 			}
-			assert.Equal(t, expected, transition(a, word, fetched), "%s and %s", stands, word)
-			assert.NotEqual(t, ask, transition(a, word, fetched), "%s and %s", stands, word)
+			for _, src := range []source{fromFetch, fromAnswer} {
+				next, contradicts := transition(a, word, src)
+				assert.Equal(t, expected, next, "%s and %s", stands, word)
+				assert.False(t, contradicts, "%s and %s", stands, word)
+			}
 			if word == "" || word == "no such word" || word == identity.Created || word == identity.Revoked {
-				assert.Empty(t, transition(a, word, signed), "%s and %q", stands, word)
+				next, contradicts := transition(a, word, fromWebhook)
+				assert.Empty(t, next, "%s and %q", stands, word)
+				assert.False(t, contradicts, "%s and %q", stands, word)
 			}
 		}
 	}
@@ -74,17 +81,42 @@ func TestTransitionOfFetched(t *testing.T) {
 
 func TestTransitionSpecialCases(t *testing.T) {
 	refused := &attempt{status: identity.Failed, reason: ReasonPolicy}
-	assert.Empty(t, transition(refused, identity.Verified, signed))
-	assert.Empty(t, transition(refused, identity.Verified, fetched))
-
-	waiting := &attempt{status: identity.Started, pending: []pending{{status: identity.Verified}}}
-	assert.Equal(t, ask, transition(waiting, identity.Failed, signed))
-	assert.Equal(t, ask, transition(waiting, identity.Expired, signed))
-	assert.Equal(t, identity.Failed, transition(waiting, identity.Failed, fetched))
-	assert.Empty(t, transition(waiting, identity.Expired, clock), "what is being told does not expire")
-	waiting.pending[0].dead = true
-	assert.Equal(t, identity.Failed, transition(waiting, identity.Failed, signed))
-	assert.Equal(t, identity.Expired, transition(waiting, identity.Expired, clock))
+	waiting := func() *attempt {
+		return &attempt{status: identity.Started, pending: []pending{{status: identity.Verified}}}
+	}
+	contradicted := waiting()
+	contradicted.pending = append(contradicted.pending, pending{status: identity.Failed})
+	gaveUp := waiting()
+	gaveUp.pending[0].dead = true
+	type result struct {
+		next        identity.Status
+		contradicts bool
+	}
+	for _, tt := range []struct {
+		name string
+		a    *attempt
+		s    identity.Status
+		src  source
+		want result
+	}{
+		{"policy", refused, identity.Verified, fromWebhook, result{}},
+		{"policy, asked", refused, identity.Verified, fromAnswer, result{}},
+		{"waiting, failed", waiting(), identity.Failed, fromWebhook, result{"", true}},
+		{"waiting, expired", waiting(), identity.Expired, fromWebhook, result{"", true}},
+		{"waiting, failed fetched", waiting(), identity.Failed, fromFetch, result{"", true}},
+		{"waiting, review fetched", waiting(), identity.Review, fromFetch, result{"", true}},
+		{"waiting, review", waiting(), identity.Review, fromWebhook, result{}},
+		{"waiting, started", waiting(), identity.Started, fromWebhook, result{}},
+		{"waiting, answered", waiting(), identity.Failed, fromAnswer, result{identity.Failed, false}},
+		{"waiting does not expire", waiting(), identity.Expired, fromClock, result{}},
+		{"contradicted", contradicted, identity.Verified, fromWebhook, result{"", true}},
+		{"contradicted, answered", contradicted, identity.Verified, fromAnswer, result{identity.Verified, false}},
+		{"given up, failed", gaveUp, identity.Failed, fromWebhook, result{identity.Failed, false}},
+		{"given up, expires", gaveUp, identity.Expired, fromClock, result{identity.Expired, false}},
+	} {
+		next, contradicts := transition(tt.a, tt.s, tt.src)
+		assert.Equal(t, tt.want, result{next, contradicts}, tt.name)
+	}
 }
 
 // In whatever order the provider's notices arrive, and however often, the gate
@@ -221,7 +253,7 @@ func TestContradictions(t *testing.T) {
 		at, err := w.kit.keys.openReference(a)
 		require.NoError(t, err)
 		n := identity.Notice{Provider: "fake", Reference: a, Fetched: true, Verification: identity.Verification{ID: "v1", Status: identity.Review}}
-		_, err = w.kit.deliver(t.Context(), at, n, fetched, identity.Started)
+		_, err = w.kit.deliver(t.Context(), at, n, fromFetch, identity.Started)
 		require.NoError(t, err)
 		assert.Equal(t, "verified", w.status("alice", a))
 	})

@@ -52,6 +52,7 @@ func (p sdkPage) sources() identity.Sources { return p.SDK.Sources }
 type pendingPage struct {
 	StatusURL string
 	NextURL   string // where to go when the status is final
+	StartURL  string // where to begin anew
 	Review    bool
 }
 
@@ -135,7 +136,7 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	h, err := k.load(r.Context(), hash.key())
+	h, err := k.load(r.Context(), hash)
 	if err != nil {
 		k.observe(r.Context(), OutcomeStoreFailed, "error", err)
 		k.problem(w, r, problemStoreAway, nil)
@@ -153,17 +154,21 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, ok = k.providers[a.provider]
+	if a.status == identity.Created && !h.now.Before(a.expiresAt) {
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, k.url("page"), http.StatusSeeOther) // nobody began, and nobody can
+		return
+	}
 	if a.status.Final() || a.token == nil || !h.now.Before(a.expiresAt) || !ok {
 		k.sendOn(w, r, at, a)
 		return
 	}
-	s := starter{kit: k, hash: hash}
-	started, bad, err := s.resume(r.Context(), h, a)
-	if bad != nil {
-		k.problem(w, r, *bad, err)
+	session, err := k.session(at, a)
+	if err != nil {
+		k.problem(w, r, problemInternal, err)
 		return
 	}
-	sdk := p.SDK(started.session, started.locale)
+	sdk := p.SDK(session, k.openContext(at, a).locale)
 	w.Header().Set("Permissions-Policy", permissionsPolicy(sdk.Sources.Frame))
 	k.render(w, http.StatusOK, sdkPage{
 		SDK:        sdk,

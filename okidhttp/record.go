@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ type attempt struct {
 	reason     string // why it failed, if it was not the provider that refused
 	byClock    bool   // expired because nobody told anything in time
 	createdAt  time.Time
+	begunAt    time.Time // createdAt by the kit's clock
 	updatedAt  time.Time // of the last change of status
 	claimedTo  time.Time // until then, a Start is asking the provider for the token
 	expiresAt  time.Time // of the token
@@ -34,7 +36,8 @@ type attempt struct {
 	fetchedAt  time.Time // when the provider was last asked
 	refreshAt  time.Time // when the worker asks the provider next
 	seen       [][digestLen]byte
-	pending    []pending
+	events     int64     // how many events there have been; numbers them
+	pending    []pending // in the order of their events
 	lease      lease
 	grant      *Grant // what a verified attempt grants
 	kept       []byte // sealed fields named in Config.Keep
@@ -51,14 +54,18 @@ type lease struct {
 
 // pending is a notice of which the host has not been told yet.
 type pending struct {
-	status  identity.Status // what the notice says
-	applied bool            // the attempt has taken it on; only the callback is owed
-	fetched bool            // it was fetched with the secret key
-	notice  []byte          // sealed: the verification with its personal fields
-	since   time.Time
-	tries   int64
-	due     time.Time // of the next try
-	dead    bool      // the host gave up on it: a dead letter
+	event    int64           // the number of the event that the host is to be told of
+	status   identity.Status // what the notice says
+	applied  bool            // the attempt has taken it on; only the callback is owed
+	fetched  bool            // it was fetched with the secret key
+	digest   [digestLen]byte
+	notice   []byte // sealed: the verification with its personal fields
+	since    time.Time
+	tries    int64     // how often somebody has taken the lease for it
+	failures int64     // how often the callback failed
+	told     bool      // OnVerified has succeeded, but could not be committed
+	due      time.Time // of the next try
+	dead     bool      // the host gave up on it: a dead letter
 	later
 }
 
@@ -82,6 +89,8 @@ const (
 	// maxSeen bounds the digests kept for an attempt. Dropping the oldest is
 	// safe: they only spare the state machine a look at what it applied already.
 	maxSeen = 16
+	// boundLen is how much of the subject's hash stands in the record.
+	boundLen = 16
 	// maxFinished is how many finished attempts a record keeps beside those on
 	// which something depends.
 	maxFinished = 8
@@ -91,10 +100,13 @@ const (
 // which closes the gate.
 const recordFormat = 1
 
-// encode writes the record. The grant comes first, so that the gate reads it
-// without a look at the rest.
-func (r *record) encode() []byte {
+// encode writes the record of a subject. It begins with the format and a part of
+// the subject's hash, so that a record which was copied to another place is not
+// read there. The grant comes next, so that the gate reads it without a look at
+// the rest.
+func (r *record) encode(of subjectHash) []byte {
 	c := coder{out: append(make([]byte, 0, 1024), recordFormat)}
+	c.out = append(c.out, of[:boundLen]...)
 	if g := r.grant(); g != nil {
 		c.sized(g)
 	} else {
@@ -104,8 +116,8 @@ func (r *record) encode() []byte {
 	return c.out
 }
 
-func decodeRecord(b []byte) (*record, error) {
-	_, b, err := splitGrant(b)
+func decodeRecord(b []byte, of subjectHash) (*record, error) {
+	_, b, err := splitGrant(b, of)
 	if err != nil {
 		return nil, err
 	}
@@ -114,20 +126,26 @@ func decodeRecord(b []byte) (*record, error) {
 }
 
 // decodeGrant reads the grant of a record and no more; nil if there is none.
-func decodeGrant(b []byte) (*Grant, error) {
-	v, _, err := splitGrant(b)
+func decodeGrant(b []byte, of subjectHash) (*Grant, error) {
+	v, _, err := splitGrant(b, of)
 	if err != nil || len(v) == 0 {
 		return nil, err
 	}
 	g := new(Grant)
-	return g, decode(v, g)
+	if err := decode(v, g); err != nil {
+		return nil, err
+	}
+	if g.VerifiedAt.IsZero() {
+		return nil, errCorrupt
+	}
+	return g, nil
 }
 
-func splitGrant(b []byte) (grant, rest []byte, err error) {
-	if len(b) == 0 || b[0] != recordFormat {
+func splitGrant(b []byte, of subjectHash) (grant, rest []byte, err error) {
+	if len(b) < 1+boundLen || b[0] != recordFormat || !bytes.Equal(b[1:1+boundLen], of[:boundLen]) {
 		return nil, nil, errCorrupt
 	}
-	return splitSized(b[1:])
+	return splitSized(b[1+boundLen:])
 }
 
 // The tags below are written to stores: one is never used again for something
@@ -167,6 +185,8 @@ func (a *attempt) fields(c *coder) {
 		c.nested(21, a.grant)
 	}
 	c.bytes(22, &a.kept)
+	c.time(23, &a.begunAt)
+	c.int(24, &a.events)
 }
 
 func (p *pending) fields(c *coder) {
@@ -178,6 +198,10 @@ func (p *pending) fields(c *coder) {
 	c.int(6, &p.tries)
 	c.time(7, &p.due)
 	c.flag(8, &p.dead)
+	c.int(9, &p.event)
+	c.array(10, p.digest[:])
+	c.int(11, &p.failures)
+	c.flag(12, &p.told)
 }
 
 func (g *Grant) fields(c *coder) {
@@ -225,7 +249,7 @@ func (r *record) grant() *Grant {
 func (r *record) prune() {
 	grant := r.grant()
 	idle := func(a attempt) bool {
-		return a.status.Final() && len(a.pending) == 0 && (grant == nil || a.grant != grant)
+		return a.status.Final() && !a.alive() && (grant == nil || a.grant != grant)
 	}
 	surplus := -maxFinished
 	for _, a := range r.attempts {
@@ -242,24 +266,44 @@ func (r *record) prune() {
 	})
 }
 
-// awaits returns the pending notice with this status that is not a dead letter,
-// or nil. There is never more than one: an attempt takes on a status once.
-func (a *attempt) awaits(s identity.Status) *pending {
+// first returns the first pending notice of which is holds, or nil.
+func (a *attempt) first(is func(*pending) bool) *pending {
 	for i := range a.pending {
-		if p := &a.pending[i]; p.status == s && !p.dead {
-			return p
+		if is(&a.pending[i]) {
+			return &a.pending[i]
 		}
 	}
 	return nil
 }
 
-// alive reports whether any notice still waits for its callback.
+// awaits returns the notice with this status that waits for its callback, or nil.
+func (a *attempt) awaits(s identity.Status) *pending {
+	return a.first(func(p *pending) bool { return p.status == s && !p.dead })
+}
+
+// alive reports whether any notice waits for its callback.
 func (a *attempt) alive() bool {
-	return slices.ContainsFunc(a.pending, func(p pending) bool { return !p.dead })
+	return a.first(func(p *pending) bool { return !p.dead }) != nil
+}
+
+// contradicted reports whether a notice waits to be settled that says something
+// else than verified.
+func (a *attempt) contradicted() bool {
+	return a.first(func(p *pending) bool { return !p.dead && !p.applied && p.status != identity.Verified }) != nil
+}
+
+// gaveUp reports whether a notice with this status is a dead letter.
+func (a *attempt) gaveUp(s identity.Status) bool {
+	return a.first(func(p *pending) bool { return p.dead && p.status == s }) != nil
+}
+
+// drop takes the notices of which is holds off the attempt, but no dead letter.
+func (a *attempt) drop(is func(*pending) bool) {
+	a.pending = slices.DeleteFunc(a.pending, func(p pending) bool { return !p.dead && is(&p) })
 }
 
 func (a *attempt) hasSeen(digest [32]byte) bool {
-	return slices.Contains(a.seen, [digestLen]byte(digest[:digestLen]))
+	return slices.Contains(a.seen, short(digest))
 }
 
 // see remembers a digest.
@@ -270,8 +314,11 @@ func (a *attempt) see(digest [32]byte) {
 	if len(a.seen) == maxSeen {
 		a.seen = slices.Delete(a.seen, 0, 1)
 	}
-	a.seen = append(a.seen, [digestLen]byte(digest[:digestLen]))
+	a.seen = append(a.seen, short(digest))
 }
+
+// short is as much of a digest as is kept.
+func short(digest [32]byte) [digestLen]byte { return [digestLen]byte(digest[:digestLen]) }
 
 // leased reports whether somebody holds the lease at now.
 func (a *attempt) leased(now time.Time) bool {

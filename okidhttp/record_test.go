@@ -13,6 +13,8 @@ import (
 	"github.com/okidkit/okidkit/identity"
 )
 
+var testHash = hashSubject("alice")
+
 // sampleRecord has a value in every field.
 func sampleRecord() *record {
 	at := func(minute int) time.Time { return time.Date(2026, 3, 1, 12, minute, 0, 1e6, time.UTC) }
@@ -27,12 +29,12 @@ func sampleRecord() *record {
 			{id: attemptID{1}, reference: "r1", provider: "okid", status: identity.Created, createdAt: at(0), updatedAt: at(0), claimedTo: at(2)},
 			{
 				id: attemptID{2, 0, 0xff}, reference: "r2", provider: "okid", providerID: "ver_1", status: identity.Verified,
-				reason: "x", byClock: true, createdAt: at(1), updatedAt: at(5), expiresAt: at(30), token: []byte("sealed token"),
+				reason: "x", byClock: true, createdAt: at(1), begunAt: at(1), updatedAt: at(5), events: 4, expiresAt: at(30), token: []byte("sealed token"),
 				context: []byte("sealed context"), returned: true, fetchedAt: at(3), refreshAt: at(7),
 				seen: [][digestLen]byte{{1}, {2}},
 				pending: []pending{
-					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, due: at(6), dead: true},
-					{status: identity.Started},
+					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, failures: 2, told: true, due: at(6), dead: true, event: 3, digest: [digestLen]byte{1}},
+					{status: identity.Started, event: 4},
 				},
 				lease: lease{owner: -1 << 63, until: at(9)},
 				grant: grant, kept: []byte("sealed kept"),
@@ -43,16 +45,16 @@ func sampleRecord() *record {
 
 func TestRecordRoundTrip(t *testing.T) {
 	for name, r := range map[string]*record{"empty": {}, "full": sampleRecord()} {
-		b := r.encode()
-		got, err := decodeRecord(b)
+		b := r.encode(testHash)
+		got, err := decodeRecord(b, testHash)
 		require.NoError(t, err, name)
 		assert.Equal(t, r, got, name)
-		assert.Equal(t, b, got.encode(), name)
+		assert.Equal(t, b, got.encode(testHash), name)
 	}
-	g, err := decodeGrant(sampleRecord().encode())
+	g, err := decodeGrant(sampleRecord().encode(testHash), testHash)
 	require.NoError(t, err)
 	assert.Equal(t, sampleRecord().attempts[1].grant, g)
-	g, err = decodeGrant((&record{}).encode())
+	g, err = decodeGrant((&record{}).encode(testHash), testHash)
 	require.NoError(t, err)
 	assert.Nil(t, g)
 }
@@ -70,41 +72,53 @@ func TestRecordKeepsUnknownFields(t *testing.T) {
 	r.attempts[0].raw = extra
 	r.attempts[1].pending[0].raw = extra
 	r.attempts[1].grant.raw = extra
-	b := r.encode()
-	got, err := decodeRecord(b)
+	b := r.encode(testHash)
+	got, err := decodeRecord(b, testHash)
 	require.NoError(t, err)
 	assert.Equal(t, r, got)
-	assert.Equal(t, b, got.encode())
+	assert.Equal(t, b, got.encode(testHash))
 	assert.Equal(t, 5, bytes.Count(b, []byte("the future")), "each once, and the grant's in front, too")
 }
 
 func TestRecordRefused(t *testing.T) {
-	good := sampleRecord().encode()
+	good := sampleRecord().encode(testHash)
+	start := func() []byte { return append([]byte{recordFormat}, testHash[:boundLen]...) }
 	for name, b := range map[string][]byte{
-		"empty":          {},
-		"another format": append([]byte{recordFormat + 1}, good[1:]...),
-		"cut off":        good[:len(good)-1],
-		"grant too long": {recordFormat, 200, 1},
-		"bad tag":        {recordFormat, 0, 0xff},
-		"bad time":       {recordFormat, 0, 2, 2, 0xff, 0xff},
+		"empty":           {},
+		"another format":  append([]byte{recordFormat + 1}, good[1:]...),
+		"cut off":         good[:len(good)-1],
+		"somebody else's": sampleRecord().encode(hashSubject("bob")),
+		"grant too long":  append(start(), 200, 1),
+		"bad tag":         append(start(), 0, 0xff),
+		"bad time":        append(start(), 0, 2, 2, 0xff, 0xff),
+		"endless list":    append(append(start(), 0), bytes.Repeat([]byte{3, 0}, maxList+1)...),
 	} {
-		_, err := decodeRecord(b)
+		_, err := decodeRecord(b, testHash)
 		assert.ErrorIs(t, err, errCorrupt, name)
+	}
+	for name, b := range map[string][]byte{
+		"somebody else's":  sampleRecord().encode(hashSubject("bob")),
+		"grant of no time": append(start(), 2, 99, 0),
+		"cut off":          good[:20],
+	} {
+		g, err := decodeGrant(b, testHash)
+		assert.ErrorIs(t, err, errCorrupt, name)
+		assert.Nil(t, g, name)
 	}
 }
 
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add([]byte{})
-	f.Add((&record{}).encode())
-	f.Add(sampleRecord().encode())
+	f.Add((&record{}).encode(testHash))
+	f.Add(sampleRecord().encode(testHash))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := decodeRecord(b)
+		r, err := decodeRecord(b, testHash)
 		if err != nil {
 			return
 		}
-		again, err := decodeRecord(r.encode())
+		again, err := decodeRecord(r.encode(testHash), testHash)
 		require.NoError(t, err)
-		require.Equal(t, r.encode(), again.encode())
+		require.Equal(t, r.encode(testHash), again.encode(testHash))
 	})
 }
 
@@ -128,7 +142,7 @@ func TestRecordStaysSmall(t *testing.T) {
 			}
 		}
 		w.later(time.Duration(random.IntN(48)) * time.Hour)
-		size := len(w.record("alice").encode())
+		size := len(w.record("alice").encode(testHash))
 		largest = max(largest, size)
 		require.LessOrEqual(t, len(w.record("alice").starts), maxStarts, i)
 	}
@@ -143,6 +157,7 @@ func TestPruneKeepsWhatCounts(t *testing.T) {
 	}
 	r.attempts[0].status, r.attempts[0].grant = identity.Verified, &Grant{VerifiedAt: time.Unix(1, 0)}
 	r.attempts[1].pending = []pending{{status: identity.Failed}}
+	r.attempts[3].pending = []pending{{status: identity.Failed, dead: true}}
 	r.attempts[2].status = identity.Started
 	r.prune()
 	var ids []byte

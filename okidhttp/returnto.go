@@ -29,7 +29,7 @@ func (k *Kit) returnTo(s string) string {
 		return ""
 	}
 	if u.Scheme != "" || u.Host != "" {
-		if u.Scheme != k.origin.Scheme || !strings.EqualFold(u.Host, k.origin.Host) {
+		if u.Scheme != k.publicURL.Scheme || !strings.EqualFold(u.Host, k.publicURL.Host) {
 			return ""
 		}
 	}
@@ -44,6 +44,9 @@ func (k *Kit) returnTo(s string) string {
 	}
 	if strings.Contains(u.Path, "//") {
 		return ""
+	}
+	if mount := k.publicURL.Path; mount != "" && (u.Path == mount || strings.HasPrefix(u.Path, mount+"/")) {
+		return "" // the kit's own pages lead here
 	}
 	local := url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, Fragment: u.Fragment, RawFragment: u.RawFragment}
 	if out := local.String(); len(out) <= maxReturnTo {

@@ -118,9 +118,10 @@ func TestSealedPartsDoNotMove(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.start("alice"), w.start("bob")
 	hash := hashSubject("bob")
-	err := w.kit.change(t.Context(), address{hash, w.record("bob").attempts[0].id}, func(h *held, a *attempt) {
+	err := w.kit.rewriteAttempt(t.Context(), address{hash, w.record("bob").attempts[0].id}, func(_ *held, a *attempt) error {
 		stolen := w.record("alice").attempts[0]
 		a.token, a.context = stolen.token, stolen.context
+		return nil
 	})
 	require.NoError(t, err)
 	rec := w.get("bob", "/verify/page?attempt="+bob.Attempt)

@@ -200,26 +200,31 @@ type startedAttempt struct {
 }
 
 // start resumes, waits for, or begins an attempt. However many run at once for
-// one subject, one of them asks the provider.
+// one subject, one of them asks the provider, and the others share what comes of
+// it.
 func (s *starter) start(ctx context.Context) (*startedAttempt, *problem, error) {
 	k := s.kit
+	waited := false
 	for {
-		h, err := k.load(ctx, s.hash.key())
+		h, err := k.load(ctx, s.hash)
 		if err != nil {
 			return nil, &problemStoreAway, err
 		}
 		if k.counts(h.grant(), h.now) {
 			return nil, &problemVerified, nil
 		}
-		a, asking := s.resumable(h)
+		a, session, asking := s.resumable(h)
 		switch {
 		case a != nil:
-			return s.resume(ctx, h, a)
+			return s.resume(ctx, a, session)
 		case asking:
+			waited = true
 			if err := sleep(ctx, waitEvery); err != nil {
 				return nil, &problemProviderAway, err
 			}
 			continue
+		case waited:
+			return nil, &problemProviderAway, errors.New("another start has failed")
 		}
 		if wait := s.wait(h); wait > 0 {
 			k.observe(ctx, OutcomeLimited)
@@ -239,41 +244,44 @@ func (s *starter) start(ctx context.Context) (*startedAttempt, *problem, error) 
 
 // resumable is an attempt whose token can still be used. asking is true if there
 // is none, but another Start is about to get one.
-func (s *starter) resumable(h *held) (a *attempt, asking bool) {
+func (s *starter) resumable(h *held) (a *attempt, session identity.Session, asking bool) {
 	for i := range h.attempts {
 		a := &h.attempts[i]
 		if a.provider != s.provider.Name() || a.status != identity.Created && a.status != identity.Started {
 			continue
 		}
 		if a.token != nil && h.now.Add(tokenMargin).Before(a.expiresAt) {
-			return a, false
+			if session, err := s.kit.session(address{s.hash, a.id}, a); err == nil {
+				return a, session, false
+			}
 		}
 		if a.token == nil && h.now.Before(a.claimedTo) {
 			asking = true
 		}
 	}
-	return nil, asking
+	return nil, identity.Session{}, asking
+}
+
+// session is what the provider gave for an attempt.
+func (k *Kit) session(at address, a *attempt) (identity.Session, error) {
+	token, err := k.keys.open(sealToken, at.place(), a.token)
+	if err != nil {
+		return identity.Session{}, fmt.Errorf("process token: %w", err)
+	}
+	return identity.Session{Token: string(token), ExpiresAt: a.expiresAt}, nil
 }
 
 // resume hands out the token of an attempt again. Where the user wants to go
 // afterwards is what was said last.
-func (s *starter) resume(ctx context.Context, h *held, a *attempt) (*startedAttempt, *problem, error) {
+func (s *starter) resume(ctx context.Context, a *attempt, session identity.Session) (*startedAttempt, *problem, error) {
 	k, at := s.kit, address{s.hash, a.id}
-	token, err := k.keys.open(sealToken, at.place(), a.token)
-	if err != nil {
-		return nil, &problemInternal, fmt.Errorf("process token: %w", err)
-	}
-	started := &startedAttempt{
-		reference: a.reference,
-		session:   identity.Session{Token: string(token), ExpiresAt: a.expiresAt},
-		resumed:   true,
-	}
+	started := &startedAttempt{reference: a.reference, session: session, resumed: true}
 	begun := k.openContext(at, a)
 	started.locale = cmp.Or(s.context.locale, begun.locale)
 	if returnTo := cmp.Or(s.context.returnTo, begun.returnTo); returnTo != begun.returnTo || started.locale != begun.locale {
 		begun.returnTo, begun.locale = returnTo, started.locale
 		sealed := k.sealContext(at, begun)
-		if err := k.change(ctx, at, func(_ *held, a *attempt) { a.context = sealed }); err != nil {
+		if err := k.rewriteAttempt(ctx, at, func(_ *held, a *attempt) error { a.context = sealed; return nil }); err != nil {
 			return nil, &problemStoreAway, err
 		}
 	}
@@ -306,27 +314,28 @@ func (s *starter) claim(ctx context.Context, h *held) (*attempt, error) {
 		provider:  s.provider.Name(),
 		status:    identity.Created,
 		createdAt: now,
+		begunAt:   k.cfg.Now(),
 		updatedAt: now,
 		claimedTo: now.Add(claimTime),
 		context:   k.sealContext(at, s.context),
 	}
 	// An attempt that never got its token, and whose time for that is up, is
 	// replaced, so that there are never two that could be used.
-	h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool {
-		return a.status == identity.Created && a.token == nil && !now.Before(a.claimedTo)
-	})
+	h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.unheardOf() && !now.Before(a.claimedTo) })
 	h.attempts = append(h.attempts, a)
 	h.starts = append(h.starts, now)
 	if surplus := len(h.starts) - maxStarts; surplus > 0 {
 		h.starts = slices.Delete(h.starts, 0, surplus)
 	}
-	h.subject = k.keys.seal(sealSubject, h.key, []byte(s.subject))
+	h.record.subject = k.keys.seal(sealSubject, s.hash.key(), []byte(s.subject))
 	return &a, k.save(ctx, h)
 }
 
 // ask gets the token from the provider, and writes it down.
 func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *problem, error) {
 	k, at := s.kit, address{s.hash, a.id}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTime)
+	defer cancel()
 	session, err := s.provider.Start(ctx, identity.StartRequest{
 		Reference:   a.reference,
 		Metadata:    s.sent,
@@ -351,11 +360,12 @@ func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *proble
 		return nil, &problemProviderAway, nil
 	}
 	sealed := k.keys.seal(sealToken, at.place(), []byte(session.Token))
-	err = k.change(ctx, at, func(_ *held, a *attempt) {
+	err = k.rewriteAttempt(ctx, at, func(_ *held, a *attempt) error {
 		a.claimedTo, a.expiresAt = time.Time{}, session.ExpiresAt
 		if !a.status.Final() {
 			a.token = sealed
 		}
+		return nil
 	})
 	if err != nil {
 		return nil, &problemStoreAway, err
@@ -364,40 +374,17 @@ func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *proble
 	return &startedAttempt{reference: a.reference, session: session, locale: s.context.locale}, nil, nil
 }
 
-// forget takes back an attempt for which there is no token, unless an event says
-// that it is alive all the same. The start still counts if the provider may have
-// charged for it.
+// forget takes back an attempt for which there is no token, unless something
+// says that it is alive all the same. The start still counts if the provider may
+// have charged for it.
 func (s *starter) forget(ctx context.Context, failed *attempt, charged bool) error {
-	return s.kit.change(ctx, address{s.hash, failed.id}, func(h *held, a *attempt) {
-		a.claimedTo = time.Time{}
-		if a.status != identity.Created {
-			return
-		}
-		h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.id == failed.id })
-		if i := slices.IndexFunc(h.starts, failed.createdAt.Equal); i >= 0 && !charged {
+	return s.kit.rewriteAttempt(ctx, address{s.hash, failed.id}, func(h *held, a *attempt) error {
+		refunded := a.unheardOf() && !charged
+		if i := slices.IndexFunc(h.starts, failed.createdAt.Equal); i >= 0 && refunded {
 			h.starts = slices.Delete(h.starts, i, i+1)
 		}
+		return h.release(failed.id)
 	})
-}
-
-// change rewrites an attempt, however often it takes. An attempt that is gone is
-// errInFlight: another Start has taken its place.
-func (k *Kit) change(ctx context.Context, at address, f func(*held, *attempt)) error {
-	for range maxConflicts {
-		h, err := k.load(ctx, at.subject.key())
-		if err != nil {
-			return err
-		}
-		a := h.find(at.attempt)
-		if a == nil {
-			return errInFlight
-		}
-		f(h, a)
-		if err := k.save(ctx, h); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return errInFlight
 }
 
 // sleep waits, or returns the context's error.

@@ -271,7 +271,7 @@ func TestStartFails(t *testing.T) {
 func TestStartAfterACrash(t *testing.T) {
 	w := newWorld(t)
 	s := starter{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: w.provider}
-	h, err := w.kit.load(t.Context(), s.hash.key())
+	h, err := w.kit.load(t.Context(), s.hash)
 	require.NoError(t, err)
 	abandoned, err := s.claim(t.Context(), h)
 	require.NoError(t, err)
@@ -283,7 +283,7 @@ func TestStartAfterACrash(t *testing.T) {
 	assert.Equal(t, 200, w.webhook(notice{Reference: abandoned.reference, ID: "v1", Status: identity.Verified}))
 	assert.Equal(t, 403, w.gate("alice"))
 
-	h, err = w.kit.load(t.Context(), hashSubject("bob").key())
+	h, err = w.kit.load(t.Context(), hashSubject("bob"))
 	require.NoError(t, err)
 	s.subject, s.hash = "bob", hashSubject("bob")
 	_, err = s.claim(t.Context(), h)

@@ -50,7 +50,7 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNotFound, nil)
 		return
 	}
-	stream := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	stream := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 	body, p := k.readStatus(r.Context(), at)
 	if p != nil {
 		k.problem(w, r, *p, nil)
@@ -77,7 +77,7 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 // readStatus is how an attempt stands. If its user has come back and the verdict
 // is still out, the provider is asked from time to time.
 func (k *Kit) readStatus(ctx context.Context, at address) (statusBody, *problem) {
-	h, err := k.load(ctx, at.subject.key())
+	h, err := k.load(ctx, at.subject)
 	if err != nil {
 		k.observe(ctx, OutcomeStoreFailed, "error", err)
 		return statusBody{}, &problemStoreAway

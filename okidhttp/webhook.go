@@ -77,7 +77,7 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 }
 
 func (k *Kit) deliverSigned(ctx context.Context, at address, n identity.Notice) (Outcome, error) {
-	return k.deliver(ctx, at, n, signed, "")
+	return k.deliver(ctx, at, n, fromWebhook, "")
 }
 
 // deliverStale treats an authentic webhook that is too old as what it is: a
@@ -101,12 +101,16 @@ func (k *Kit) deliverStale(ctx context.Context, at address, n identity.Notice) (
 
 // settled reports whether a notice would change nothing if it were believed.
 func (k *Kit) settled(ctx context.Context, at address, n identity.Notice) (bool, error) {
-	h, err := k.load(ctx, at.subject.key())
+	h, err := k.load(ctx, at.subject)
 	if err != nil {
 		return false, err
 	}
 	a, status := h.find(at.attempt), n.Verification.Status
-	return a == nil || !k.belongs(n, at, a) || a.awaits(status) == nil && transition(a, status, signed) == "", nil
+	if a == nil || !k.belongs(n, at, a) {
+		return true, nil
+	}
+	next, contradicts := transition(a, status, fromWebhook)
+	return a.awaits(status) == nil && next == "" && !contradicts, nil
 }
 
 // answer tells the sender what came of its notice.
@@ -114,7 +118,8 @@ func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, 
 	ctx := r.Context()
 	if outcome == OutcomeUnknownAttempt && k.cfg.OnUnknown != nil {
 		if err := k.callUnknown(ctx, n); err != nil {
-			k.observe(ctx, OutcomeCallbackFailed, "notice", n)
+			err := &callbackError{event: Event{Verification: n.Verification, Metadata: n.Metadata}, err: err}
+			k.observe(ctx, OutcomeCallbackFailed, "notice", n, "error", err)
 			k.problem(w, r, problemCallback, nil)
 			return
 		}
@@ -125,6 +130,9 @@ func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, 
 		return
 	case errors.Is(err, errProvider):
 		k.problem(w, r, problemProviderAway, nil)
+		return
+	case outcome == OutcomeDeadLetter:
+		w.WriteHeader(http.StatusOK)
 		return
 	}
 	args := []any{"notice", n, "attempt", id}

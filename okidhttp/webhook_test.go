@@ -125,7 +125,6 @@ func TestWebhookRefuses(t *testing.T) {
 		{"changed metadata", func(w *world, a string) request {
 			return post(w, notice{Reference: a, ID: "v1", Status: identity.Verified, Metadata: map[string]string{"plan": "platinum"}})
 		}, 200, "", OutcomeUnknownAttempt},
-		{"unknown word", func(w *world, a string) request { return post(w, notice{Reference: a, ID: "v1", Status: ""}) }, 200, "", OutcomeUnknownWord},
 		{"created before the attempt", func(w *world, a string) request {
 			return post(w, notice{Reference: a, ID: "v1", Status: identity.Verified, Created: w.clock.Now().Add(-clockSkew - time.Millisecond)})
 		}, 200, "", OutcomeImplausible},
@@ -221,6 +220,19 @@ func (closedBody) Close() error             { return nil }
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// An unknown word changes nothing, but it is authentic: the provider can be asked.
+func TestUnknownWord(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: ""}))
+	assert.Equal(t, "created", w.status("alice", a))
+	assert.Contains(t, w.log.String(), OutcomeUnknownWord)
+	assert.Empty(t, w.host.heard())
+	w.provider.answer(a, "v1", identity.Verified)
+	w.later(refreshEvery)
+	assert.Equal(t, 200, w.gate("alice"))
+}
 
 // An id belongs to one attempt, and an attempt has one id.
 func TestWebhookOfAnotherVerification(t *testing.T) {

@@ -3,8 +3,11 @@ package okidhttp
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -14,6 +17,8 @@ import (
 const (
 	// pollEvery is how often Run looks for what is due.
 	pollEvery = time.Second
+	// busyPause is the pause while more is due than Run takes on at once.
+	busyPause = 20 * time.Millisecond
 	// dueBatch is how many records Run takes on at once.
 	dueBatch = 100
 	// workers is how many records one Run works on at the same time.
@@ -32,9 +37,12 @@ const (
 // callbacks under way have returned. Every replica may run it. When it ends, so
 // do the live status streams of this kit, so that a server can shut down.
 //
-// Without Run nothing is lost, but what failed waits until it is delivered again.
+// A kit needs one Run somewhere. Without it nothing is lost, but what failed
+// waits until it is delivered again, and nothing expires.
 func (k *Kit) Run(ctx context.Context) error {
 	defer k.stop.Do(func() { close(k.stopped) })
+	w := newWorker(k)
+	defer w.wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -44,66 +52,114 @@ func (k *Kit) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-k.wake:
 		}
-		wait := pollEvery
-		n, err := k.runDue(ctx)
-		if err != nil && ctx.Err() == nil {
+		pause := pollEvery
+		n, err := w.round(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
 			k.observe(ctx, OutcomeStoreFailed, "error", err)
-		} else if n == dueBatch {
-			wait = 0
+		case n == dueBatch && !w.failed.Swap(false):
+			pause = busyPause // there is more
 		}
-		timer.Reset(wait)
+		timer.Reset(pause)
 	}
 }
 
-// runDue works through what is due now, up to a batch, and returns how many
-// records that were.
-func (k *Kit) runDue(ctx context.Context) (int, error) {
+// worker works on records that are due, each by itself, so that one whose
+// callback hangs holds up no other.
+type worker struct {
+	kit    *Kit
+	slots  chan struct{}
+	failed atomic.Bool // a record could not be worked on since this was last asked
+	done   sync.WaitGroup
+
+	mu   sync.Mutex
+	busy map[string]bool // the keys that are being worked on
+}
+
+func newWorker(k *Kit) *worker {
+	return &worker{kit: k, slots: make(chan struct{}, workers), busy: map[string]bool{}}
+}
+
+// wait returns when no record is being worked on.
+func (w *worker) wait() { w.done.Wait() }
+
+// round begins to work on what is due now, up to a batch, and returns how many
+// records are due. It waits while all slots are taken.
+func (w *worker) round(ctx context.Context) (int, error) {
 	dueCtx, cancel := context.WithTimeout(ctx, storeTimeout)
-	keys, err := k.cfg.Store.Due(dueCtx, dueBatch)
+	keys, err := w.kit.cfg.Store.Due(dueCtx, dueBatch)
 	cancel()
 	if err != nil {
 		return 0, storeError(err)
 	}
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, workers)
 	for _, key := range keys {
-		if ctx.Err() != nil {
-			break
+		if !w.enter(key) {
+			continue
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := k.runRecord(ctx, key); err != nil {
-				k.observe(ctx, OutcomeStoreFailed, "error", err)
+		select {
+		case w.slots <- struct{}{}:
+		case <-ctx.Done():
+			w.leave(key)
+			return len(keys), nil
+		}
+		w.done.Go(func() {
+			defer func() { <-w.slots; w.leave(key) }()
+			if err := w.kit.runRecord(ctx, key); err != nil {
+				w.failed.Store(true)
+				w.kit.observe(ctx, OutcomeStoreFailed, "error", err)
 			}
 		})
 	}
-	wg.Wait()
 	return len(keys), nil
+}
+
+// enter reports whether nobody works on the record yet.
+func (w *worker) enter(key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy[key] {
+		return false
+	}
+	w.busy[key] = true
+	return true
+}
+
+func (w *worker) leave(key string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.busy, key)
 }
 
 // maxTasks bounds the work on one record in one go.
 const maxTasks = 16
 
 // runRecord does what is due in one record.
-func (k *Kit) runRecord(ctx context.Context, key string) error {
+func (k *Kit) runRecord(ctx context.Context, key string) (err error) {
+	defer func() {
+		if v := recover(); v != nil { // of a provider's; the host's are seen to
+			err = fmt.Errorf("%w\n%s", errPanic, debug.Stack())
+		}
+	}()
+	of, err := subjectOfKey(key)
+	if err != nil {
+		return k.setAside(ctx, key, err)
+	}
 	for range maxTasks {
 		if ctx.Err() != nil {
 			return nil
 		}
-		h, err := k.load(ctx, key)
+		h, err := k.load(ctx, of)
 		if errors.Is(err, errCorrupt) {
 			return k.setAside(ctx, key, err)
 		}
 		if err != nil {
 			return err
 		}
-		a, t := k.nextTask(h)
-		if a == nil {
-			// Its due time was rounded, or somebody else has done the work.
-			return nil
+		due, t := k.nextTask(h)
+		if t == noTask {
+			return nil // its due time was rounded, or somebody else has done the work
 		}
-		if err := k.runTask(ctx, h, a, t); err != nil && !errors.Is(err, store.ErrConflict) {
+		if err := k.runTask(ctx, h, due, t); err != nil && !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
@@ -168,15 +224,29 @@ func (k *Kit) nextDue(a *attempt) (t task, at time.Time) {
 	return t, at
 }
 
-// nextTask is the first thing in a record that is due, or a nil attempt.
-func (k *Kit) nextTask(h *held) (*attempt, task) {
+// dueTask says what is due: in which attempt, and which event is to be told.
+type dueTask struct {
+	attempt attemptID
+	event   int64
+}
+
+// nextTask is the first thing in a record that is due.
+func (k *Kit) nextTask(h *held) (dueTask, task) {
 	now := h.clock(k)
 	for i := range h.attempts {
-		if t, at := k.nextDue(&h.attempts[i]); t != noTask && !now.Before(at) {
-			return &h.attempts[i], t
+		a := &h.attempts[i]
+		t, at := k.nextDue(a)
+		if t == noTask || now.Before(at) {
+			continue
 		}
+		due := dueTask{attempt: a.id}
+		if t == taskTell {
+			p := a.first(func(p *pending) bool { return !p.dead && (a.lease.owner != 0 || !now.Before(p.due)) })
+			due.event = p.event
+		}
+		return due, t
 	}
-	return nil, noTask
+	return dueTask{}, noTask
 }
 
 // dueIn is how long a record may be left alone, and 0 for ever.
@@ -195,32 +265,31 @@ func (k *Kit) dueIn(h *held) time.Duration {
 
 // runTask does one thing that is due. An outcome that the host will hear of, or
 // that is tried again later, is no error.
-func (k *Kit) runTask(ctx context.Context, h *held, a *attempt, t task) error {
-	hash, err := subjectOfKey(h.key)
-	if err != nil {
-		return err
-	}
-	at := address{hash, a.id}
+func (k *Kit) runTask(ctx context.Context, h *held, due dueTask, t task) error {
+	at := address{h.subject, due.attempt}
+	a := h.find(due.attempt)
+	var outcome Outcome
+	var err error
 	switch t {
 	case taskAbandon:
-		return k.abandon(ctx, h, a)
+		_, err = k.rewrite(ctx, at.subject, h, func(h *held) error { return h.release(due.attempt) })
 	case taskExpire:
 		n := identity.Notice{Provider: a.provider, Reference: a.reference}
 		n.Verification = identity.Verification{ID: a.providerID, Status: identity.Expired}
-		_, err = k.deliver(ctx, at, n, clock, "")
+		outcome, err = k.deliver(ctx, at, n, fromClock, "")
 	case taskRefresh:
 		_, err = k.refresh(ctx, at, refreshRequest{id: a.providerID, every: refreshEvery / 2})
 	case taskTell:
-		now := h.clock(k)
-		i := slices.IndexFunc(a.pending, func(p pending) bool {
-			return !p.dead && (a.lease.owner != 0 || !now.Before(p.due))
-		})
-		k.takeLease(a, now)
-		w := &work{at: at, h: h, owner: a.lease.owner, owed: a.pending[i].status}
+		w := &work{at: at, h: h, event: due.event}
+		k.takeLease(a, a.first(func(p *pending) bool { return p.event == due.event }), h.clock(k))
+		w.owner = a.lease.owner
 		if err := k.save(ctx, h); err != nil {
 			return err
 		}
-		_, err = k.carryOut(ctx, w)
+		outcome, err = k.carryOut(ctx, w)
+	}
+	if err == nil && outcome != "" && outcome != OutcomeDeadLetter {
+		k.observe(ctx, outcome, "attempt", due.attempt)
 	}
 	if errors.Is(err, errStore) {
 		return err
@@ -228,16 +297,24 @@ func (k *Kit) runTask(ctx context.Context, h *held, a *attempt, t task) error {
 	return nil
 }
 
-// abandon drops an attempt for which the provider never gave a token, and keeps
-// one that turned out to be alive all the same.
-func (k *Kit) abandon(ctx context.Context, h *held, a *attempt) error {
-	id := a.id
-	if a.status == identity.Created && a.token == nil {
-		h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.id == id })
-	} else {
-		a.claimedTo = time.Time{}
+// release ends a Start's claim. An attempt that got no token, and of which
+// nothing was ever heard, is dropped.
+func (h *held) release(id attemptID) error {
+	a := h.find(id)
+	if a == nil || a.claimedTo.IsZero() {
+		return errUnchanged
 	}
-	return k.save(ctx, h)
+	a.claimedTo = time.Time{}
+	if a.unheardOf() {
+		h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.id == id })
+	}
+	return nil
+}
+
+// unheardOf reports whether nobody can know of an attempt: there is no token for
+// it, and the provider has told nothing of it.
+func (a *attempt) unheardOf() bool {
+	return a.status == identity.Created && a.token == nil && a.providerID == "" && len(a.pending) == 0
 }
 
 // refreshRequest says on whose account the provider is to be asked.
@@ -250,29 +327,29 @@ type refreshRequest struct {
 // refresh asks the provider how an attempt stands, and delivers the answer. It
 // returns the provider's word, and "" if it was not asked.
 func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identity.Status, error) {
-	h, err := k.load(ctx, at.subject.key())
-	if err != nil {
-		return "", err
-	}
-	a := h.find(at.attempt)
-	if a == nil {
-		return "", nil
-	}
-	asks := r.id != "" && h.now.Sub(a.fetchedAt) >= r.every
-	if !asks && (!r.returned || a.returned) {
-		return "", nil
-	}
-	a.returned = a.returned || r.returned
-	if asks {
-		a.fetchedAt = h.now
-	}
-	if asks && !a.status.Final() {
-		a.refreshAt = h.now.Add(refreshEvery)
-	}
-	asked := *a
-	if err := k.save(ctx, h); errors.Is(err, store.ErrConflict) {
-		return "", nil // somebody else is at it
-	} else if err != nil || !asks {
+	var asked attempt
+	var asks bool
+	_, err := k.rewrite(ctx, at.subject, nil, func(h *held) error {
+		a := h.find(at.attempt)
+		if a == nil {
+			asks = false
+			return errUnchanged
+		}
+		asks = r.id != "" && h.now.Sub(a.fetchedAt) >= r.every
+		if !asks && (!r.returned || a.returned) {
+			return errUnchanged
+		}
+		a.returned = a.returned || r.returned
+		if asks {
+			a.fetchedAt = h.now
+			if !a.status.Final() {
+				a.refreshAt = h.now.Add(refreshEvery)
+			}
+		}
+		asked = *a
+		return nil
+	})
+	if err != nil || !asks {
 		return "", err
 	}
 	n, err := k.fetch(ctx, &asked, r.id)
@@ -280,7 +357,7 @@ func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identi
 		k.observe(ctx, OutcomeProviderFailed, "attempt", at.attempt, "error", err)
 		return "", err
 	}
-	outcome, err := k.deliver(ctx, at, n, fetched, asked.status)
+	outcome, err := k.deliver(ctx, at, n, fromFetch, asked.status)
 	if err == nil {
 		k.observe(ctx, outcome, "notice", n, "attempt", at.attempt)
 	}

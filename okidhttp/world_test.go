@@ -164,8 +164,16 @@ func (w *world) gate(user string) int {
 // work does what Run would do now.
 func (w *world) work() {
 	w.t.Helper()
-	_, err := w.kit.runDue(context.Background())
-	require.NoError(w.t, err)
+	runOnce(w.t, w.kit)
+}
+
+// runOnce is one round of a kit's worker.
+func runOnce(t *testing.T, k *Kit) {
+	t.Helper()
+	worker := newWorker(k)
+	_, err := worker.round(context.Background())
+	worker.wait()
+	require.NoError(t, err)
 }
 
 // later moves the clock on and works.
@@ -178,7 +186,7 @@ func (w *world) later(d time.Duration) {
 // record is what the store holds of a user.
 func (w *world) record(user string) *record {
 	w.t.Helper()
-	h, err := w.kit.load(context.Background(), hashSubject(user).key())
+	h, err := w.kit.load(context.Background(), hashSubject(user))
 	require.NoError(w.t, err)
 	return h.record
 }

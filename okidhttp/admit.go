@@ -1,0 +1,187 @@
+package okidhttp
+
+import (
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// admission is what admit made of a notice.
+type admission struct {
+	outcome Outcome
+	changed bool  // the attempt was changed and must be written
+	owed    int64 // the event for which a lease was taken; 0: none
+	taken   bool  // that event is this notice's own
+}
+
+// admit takes a notice into an attempt at time now: it decides whether the
+// notice means anything, changes the attempt's status if that closes or merely
+// informs, and leaves a pending notice behind, with a lease for the caller, if
+// there is something to find out or to tell. It does no I/O.
+func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now time.Time) admission {
+	v := n.Verification
+	switch {
+	case src != fromClock && !k.belongs(n, at, a):
+		return admission{outcome: OutcomeUnknownAttempt}
+	case src == fromWebhook && k.implausible(a, v, now):
+		return admission{outcome: OutcomeImplausible}
+	}
+	changed := a.learn(v.ID, now)
+	if v.Status == "" {
+		return admission{outcome: OutcomeUnknownWord, changed: changed}
+	}
+	if a.byClock && v.Status == identity.Expired && src != fromClock {
+		a.byClock, changed = false, true // the provider says itself what the clock had supposed
+	}
+
+	p := a.first(func(p *pending) bool { return !p.dead && (p.status == v.Status || p.isOf(n)) })
+	if p != nil {
+		return k.schedule(a, p, src, now, admission{changed: changed})
+	}
+	seen := src == fromWebhook && a.hasSeen(n.Digest) || a.gaveUp(v.Status)
+	next, contradicts := transition(a, v.Status, src)
+	switch {
+	case seen, next == "" && !contradicts && v.Status == a.status:
+		return admission{outcome: OutcomeDuplicate, changed: changed}
+	case next == "" && !contradicts:
+		return admission{outcome: OutcomeLate, changed: changed}
+	}
+	a.see(n.Digest)
+	p = k.take(at, a, n, next, src, now)
+	if p == nil {
+		return admission{outcome: OutcomeApplied, changed: true}
+	}
+	return k.schedule(a, p, src, now, admission{changed: true, taken: true})
+}
+
+// take lets the attempt take on the next status, or leaves the notice pending
+// until it can. It returns the pending notice, if the host is to be told.
+func (k *Kit) take(at address, a *attempt, n identity.Notice, next identity.Status, src source, now time.Time) *pending {
+	unsettled := next == "" || next == identity.Verified &&
+		(k.cfg.OnVerified != nil || k.cfg.Decide != nil || k.cfg.ConfirmByFetch && src == fromWebhook)
+	a.events++
+	p := pending{
+		event:   a.events,
+		status:  n.Verification.Status,
+		fetched: src == fromFetch,
+		digest:  short(n.Digest),
+		since:   now,
+		due:     now,
+	}
+	if !unsettled {
+		k.become(at, a, next, n.Verification, now)
+		a.byClock = src == fromClock
+		if next == identity.Verified {
+			a.drop(func(*pending) bool { return true }) // older news would contradict it
+		}
+		if k.cfg.callback(next) == nil {
+			return nil
+		}
+		p.status, p.applied = next, true
+	}
+	p.notice = k.sealNotice(at, n.Verification)
+	a.pending = append(a.pending, p)
+	return &a.pending[len(a.pending)-1]
+}
+
+// schedule says who tells the host of a pending notice, and when. ad.taken is
+// true if the notice has only just come.
+func (k *Kit) schedule(a *attempt, p *pending, src source, now time.Time, ad admission) admission {
+	switch {
+	case a.leased(now):
+		ad.outcome = OutcomeInFlight
+		if ad.taken {
+			p.due = now.Add(time.Second)
+		}
+	case src == fromFetch && now.Before(p.due):
+		ad.outcome = OutcomeInFlight // who asks often does not make the host be called often
+	case k.cfg.Async && src == fromWebhook && ad.taken:
+		ad.outcome = OutcomeQueued
+	case k.cfg.Async && src == fromWebhook:
+		ad.outcome = OutcomeDuplicate
+	default:
+		k.takeLease(a, p, now)
+		ad.outcome, ad.changed, ad.owed = OutcomeApplied, true, p.event
+	}
+	return ad
+}
+
+// isOf reports whether a notice is the one that is pending, delivered again.
+func (p *pending) isOf(n identity.Notice) bool {
+	return n.Digest != [32]byte{} && p.digest == short(n.Digest)
+}
+
+// become gives an attempt its next status.
+func (k *Kit) become(at address, a *attempt, s identity.Status, v identity.Verification, now time.Time) {
+	a.status, a.updatedAt = s, now
+	a.refreshAt = now.Add(refreshEvery)
+	if s.Final() {
+		a.refreshAt = time.Time{}
+	}
+	if s.Final() || s == identity.Review {
+		a.token = nil // nobody needs it again
+	}
+	if s == identity.Verified {
+		a.grant = k.newGrant(a.provider, v, now)
+		a.kept = k.sealKept(at, v)
+	} else {
+		a.grant, a.kept = nil, nil
+	}
+}
+
+// leaseTime covers a question to the provider, Config.Decide and a callback. If
+// they take longer, somebody else may begin anew, with the same event id.
+func (k *Kit) leaseTime() time.Duration { return 3*k.cfg.CallbackTimeout + 10*time.Second }
+
+func (k *Kit) takeLease(a *attempt, p *pending, now time.Time) {
+	p.tries++
+	a.lease = lease{owner: int64(randomNonZero()), until: now.Add(k.leaseTime())}
+}
+
+// belongs reports whether a notice can be about the attempt: the provider and
+// its id are the attempt's, and what the host had sent along is unchanged.
+func (k *Kit) belongs(n identity.Notice, at address, a *attempt) bool {
+	if n.Provider != a.provider || a.providerID != "" && n.Verification.ID != a.providerID {
+		return false
+	}
+	if len(n.Metadata) == 0 {
+		return true
+	}
+	for _, sent := range k.openContext(at, a).metadata {
+		if got, ok := n.Metadata[sent.name]; ok && got != sent.value {
+			return false
+		}
+	}
+	return true
+}
+
+// learn remembers the provider's id of the attempt's verification, so that the
+// provider can be asked.
+func (a *attempt) learn(id string, now time.Time) bool {
+	if a.providerID != "" || id == "" {
+		return false
+	}
+	a.providerID = id
+	if !a.status.Final() {
+		a.refreshAt = now.Add(refreshEvery)
+	}
+	return true
+}
+
+// clockSkew is how far the provider's clock may be from ours.
+const clockSkew = 5 * time.Minute
+
+// implausible reports whether a notice tells of a time at which this attempt
+// cannot have been what the notice says, by the store's clock and by the kit's:
+// one of them being wrong must not cost an event.
+func (k *Kit) implausible(a *attempt, v identity.Verification, now time.Time) bool {
+	outside := func(begun, now time.Time) bool {
+		for _, t := range []time.Time{v.CreatedAt, v.CompletedAt} {
+			if !t.IsZero() && (t.Before(begun.Add(-clockSkew)) || t.After(now.Add(clockSkew))) {
+				return true
+			}
+		}
+		return false
+	}
+	return outside(a.createdAt, now) && outside(a.begunAt, k.cfg.Now())
+}

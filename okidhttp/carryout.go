@@ -1,0 +1,300 @@
+package okidhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// work is a pending notice whose lease we hold.
+type work struct {
+	at    address
+	h     *held
+	owner int64
+	event int64                  // which pending notice
+	v     *identity.Verification // what it says; nil: still sealed
+	told  bool                   // OnVerified has succeeded, though it is not committed
+}
+
+// parts are the attempt and its pending notice in the record as it was last
+// read, or errInFlight if the lease was lost.
+func (w *work) parts() (*attempt, *pending, error) {
+	a := w.h.find(w.at.attempt)
+	if a == nil || a.lease.owner != w.owner {
+		return nil, nil, errInFlight
+	}
+	p := a.first(func(p *pending) bool { return p.event == w.event && !p.dead })
+	if p == nil {
+		return nil, nil, errInFlight
+	}
+	return a, p, nil
+}
+
+// commit changes the attempt under the lease.
+func (k *Kit) commit(ctx context.Context, w *work, change func(*attempt, *pending) error) error {
+	h, err := k.rewrite(ctx, w.at.subject, w.h, func(h *held) error {
+		w.h = h
+		a, p, err := w.parts()
+		if err != nil {
+			return err
+		}
+		return change(a, p)
+	})
+	if err == nil {
+		w.h = h
+	}
+	return err
+}
+
+// errOvertaken: the attempt changed while the host was told, so that the notice
+// must be looked at again.
+var errOvertaken = errors.New("attempt has changed meanwhile")
+
+// carryOut settles and tells one pending notice under its lease, and commits.
+func (k *Kit) carryOut(ctx context.Context, w *work) (Outcome, error) {
+	// The sender hanging up is no reason to leave the work half done.
+	ctx = context.WithoutCancel(ctx)
+	for range maxConflicts {
+		outcome, err := k.tryOnce(ctx, w)
+		switch {
+		case err == nil:
+			return outcome, nil
+		case errors.Is(err, errOvertaken):
+			continue
+		case errors.Is(err, errCallback), errors.Is(err, errProvider):
+			return k.postpone(ctx, w, err)
+		case errors.Is(err, errInFlight):
+			return OutcomeInFlight, err
+		}
+		return OutcomeStoreFailed, err
+	}
+	return OutcomeInFlight, errInFlight
+}
+
+// tryOnce is one round of carryOut.
+func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
+	a, p, err := w.parts()
+	if err != nil {
+		return "", err
+	}
+	if w.v == nil {
+		v, err := k.openNotice(w.at, p.notice)
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", errCallback, err)
+		}
+		w.v = &v
+	}
+	if p.applied {
+		return k.tell(ctx, w, a)
+	}
+	w.told = w.told || p.told
+
+	basis, events := a.status, a.events
+	next, contradicts := transition(a, p.status, fromWebhook)
+	if p.status != identity.Verified {
+		contradicts = a.status != identity.Revoked // or it would have been applied
+	}
+	if contradicts || next == identity.Verified && k.cfg.ConfirmByFetch && !p.fetched {
+		n, err := k.fetch(ctx, a, w.v.ID)
+		switch {
+		case errors.Is(err, identity.ErrNotFound) && contradicts:
+			return k.drop(ctx, w) // what stands stays
+		case err != nil:
+			return "", fmt.Errorf("%w: %w", errProvider, err)
+		case !n.Verification.Status.Final() && n.Verification.Status != identity.Review:
+			return "", fmt.Errorf("%w: it has no verdict", errProvider)
+		case n.Verification.Status == identity.Verified && p.status != identity.Verified:
+			return k.drop(ctx, w) // the notice that says so stands, or waits for its turn
+		}
+		w.v = &n.Verification
+		next, _ = transition(a, n.Verification.Status, fromAnswer)
+	}
+	switch next {
+	case "":
+		return k.drop(ctx, w)
+	case identity.Verified:
+		return k.verify(ctx, w, a, basis, events)
+	}
+	// Not verified after all, or no longer: that takes effect before the host is
+	// told.
+	if w.mayKnow(a) {
+		next = identity.Revoked
+	}
+	if err := k.turn(ctx, w, basis, next, ""); err != nil {
+		return "", err
+	}
+	a, _, err = w.parts()
+	if err != nil {
+		return "", err
+	}
+	return k.tell(ctx, w, a)
+}
+
+// mayKnow reports whether the host may have heard of a verification that was
+// never committed, so that a failure must reach it as a revocation.
+func (w *work) mayKnow(a *attempt) bool {
+	p := a.awaits(identity.Verified)
+	return w.told || p != nil && (p.tries > 1 || p.tries == 1 && p.event != w.event)
+}
+
+// verify asks the host's policy, tells the host, and opens the gate, unless
+// something has come since the attempt had this status and this many events.
+func (k *Kit) verify(ctx context.Context, w *work, a *attempt, basis identity.Status, events int64) (Outcome, error) {
+	if !w.told {
+		e, err := k.event(w, a, identity.Verified)
+		if err != nil {
+			return "", err
+		}
+		if err := k.call(ctx, k.cfg.Decide, e); vetoed(err) {
+			k.observe(ctx, OutcomeVetoed, "attempt", w.at.attempt, "event", e.ID, "error", e.scrub(err))
+			if err := k.turn(ctx, w, basis, identity.Failed, ReasonPolicy); err != nil {
+				return "", err
+			}
+			a, _, err := w.parts()
+			if err != nil {
+				return "", err
+			}
+			return k.tell(ctx, w, a)
+		} else if err != nil {
+			return "", &callbackError{event: e, err: err}
+		}
+		if err := k.call(ctx, k.cfg.OnVerified, e); err != nil {
+			return "", &callbackError{event: e, err: err}
+		}
+		w.told = true
+	}
+	return OutcomeApplied, k.commit(ctx, w, func(a *attempt, p *pending) error {
+		if a.status != basis || a.events != events {
+			return errOvertaken
+		}
+		k.become(w.at, a, identity.Verified, *w.v, w.h.clock(k))
+		a.byClock = false
+		a.drop(func(*pending) bool { return true }) // older news would contradict it
+		a.lease = lease{}
+		return nil
+	})
+}
+
+// turn gives the attempt a status that does not open the gate, and leaves the
+// callback for it owed in place of the notice that led there.
+func (k *Kit) turn(ctx context.Context, w *work, basis, next identity.Status, reason string) error {
+	sealed := k.sealNotice(w.at, *w.v)
+	var event int64
+	err := k.commit(ctx, w, func(a *attempt, p *pending) error {
+		if a.status != basis {
+			return errOvertaken
+		}
+		k.become(w.at, a, next, *w.v, w.h.clock(k))
+		a.byClock, a.reason = false, reason
+		a.events++
+		event = a.events
+		told := *p
+		told.event, told.status, told.applied, told.notice = event, next, true, sealed
+		a.drop(func(q *pending) bool { return !q.applied }) // the provider has settled them all
+		a.pending = append(a.pending, told)
+		return nil
+	})
+	if err == nil {
+		w.event = event
+	}
+	return err
+}
+
+// tell calls the host about a status that the attempt has taken on, and commits.
+func (k *Kit) tell(ctx context.Context, w *work, a *attempt) (Outcome, error) {
+	_, p, err := w.parts()
+	if err != nil {
+		return "", err
+	}
+	e, err := k.event(w, a, p.status)
+	if err != nil {
+		return "", err
+	}
+	if p.status == identity.Failed {
+		e.Reason = a.reason
+	}
+	if err := k.call(ctx, k.cfg.callback(p.status), e); err != nil {
+		return "", &callbackError{event: e, err: err}
+	}
+	return OutcomeApplied, k.commit(ctx, w, func(a *attempt, p *pending) error {
+		// Older news that could not be told would now come after newer.
+		told := p.event
+		a.drop(func(q *pending) bool { return q.applied && q.event <= told })
+		a.lease = lease{}
+		return nil
+	})
+}
+
+// drop commits that a notice changes nothing.
+func (k *Kit) drop(ctx context.Context, w *work) (Outcome, error) {
+	return OutcomeLate, k.commit(ctx, w, func(a *attempt, _ *pending) error {
+		a.drop(func(q *pending) bool { return q.event == w.event })
+		a.lease = lease{}
+		return nil
+	})
+}
+
+// callbackError is what a function of the host's returned, and for which event.
+type callbackError struct {
+	event Event
+	err   error
+}
+
+func (e *callbackError) Error() string   { return errCallback.Error() + ": " + e.event.scrub(e.err) }
+func (e *callbackError) Unwrap() []error { return []error{errCallback, e.err} }
+
+// postpone gives the lease back and sets the time of the next try, or makes the
+// notice a dead letter.
+func (k *Kit) postpone(ctx context.Context, w *work, cause error) (Outcome, error) {
+	id := eventID(w.at.attempt, w.event)
+	var outcome Outcome
+	err := k.commit(ctx, w, func(a *attempt, p *pending) error {
+		now := w.h.clock(k)
+		p.due = now.Add(backoff(id, p.tries))
+		p.told = w.told
+		outcome = OutcomeProviderFailed
+		if errors.Is(cause, errCallback) {
+			outcome = OutcomeCallbackFailed
+			p.failures++
+			p.dead = errors.Is(cause, errPermanent) || p.failures >= minFailures && now.Sub(p.since) >= giveUpAfter
+		}
+		if p.dead {
+			outcome = OutcomeDeadLetter
+		}
+		a.lease = lease{}
+		return nil
+	})
+	k.observe(ctx, outcome, "attempt", w.at.attempt, "event", id, "error", cause)
+	if err != nil {
+		return outcome, err
+	}
+	if outcome == OutcomeDeadLetter {
+		return outcome, nil
+	}
+	return outcome, cause
+}
+
+// event is what the host is told about an attempt.
+func (k *Kit) event(w *work, a *attempt, s identity.Status) (Event, error) {
+	subject, err := k.keys.open(sealSubject, w.at.subject.key(), w.h.record.subject)
+	if err != nil {
+		return Event{}, fmt.Errorf("%w: subject: %w", errCallback, err)
+	}
+	e := Event{
+		ID:           eventID(a.id, w.event),
+		Status:       s,
+		Subject:      string(subject),
+		Attempt:      a.reference,
+		Provider:     a.provider,
+		Verification: *w.v,
+	}
+	if sent := k.openContext(w.at, a).metadata; len(sent) > 0 {
+		e.Metadata = map[string]string{}
+		for _, p := range sent {
+			e.Metadata[p.name] = p.value
+		}
+	}
+	return e, nil
+}
