@@ -35,7 +35,6 @@ var mayImport = map[string][]string{
 	"okidtest":               {"identity", "okid"},
 	"internal/strictjson":    {"json"},
 	"internal/redistest":     {"github.com/redis/go-redis/v9"},
-	"internal/browsertest":   {"github.com/chromedp/chromedp", "github.com/chromedp/cdproto"},
 	"examples/internal/demo": anything,
 	"examples/quickstart":    anything,
 	"examples/server":        anything,

@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-// run serves on addr until ctx ends.
+// run starts the simulated okID, and the app that talks to it.
 func run(ctx context.Context, addr string, out io.Writer) error {
 	fake, err := okidtest.NewOKID(okidtest.Config{})
 	if err != nil {
@@ -42,12 +42,18 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	if err := fake.Start(); err != nil {
 		return err
 	}
+	return serve(ctx, addr, out, fake.URL(), fake.SDKURL())
+}
+
+// serve serves the app on addr until ctx ends. okidURL and sdkURL say where okID
+// is, instead of at the real one's addresses.
+func serve(ctx context.Context, addr string, out io.Writer, okidURL, sdkURL string) error {
 	provider, err := okid.New(okid.Config{
 		APIKey:         okidtest.DefaultAPIKey,
 		WebhookSecrets: []string{okidtest.DefaultWebhookSecret},
-		APIURL:         fake.URL(),
-		FrontendURL:    fake.URL(),
-		SDKURL:         fake.URL() + "/sdk/okid.js",
+		APIURL:         okidURL,
+		FrontendURL:    okidURL,
+		SDKURL:         sdkURL,
 	})
 	if err != nil {
 		return err

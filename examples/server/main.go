@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -27,21 +28,20 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, getenv func(string) string, out *os.File, log *slog.Logger) error {
-	s, err := readSettings(getenv, log)
-	if err != nil {
-		return err
-	}
+	s, settingsErr := readSettings(getenv, log)
 	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
-		return err
+		return errors.Join(settingsErr, err)
 	}
 	defer l.Close()
 	if s.app.PublicURL == "" {
 		s.app.PublicURL = "http://" + l.Addr().String()
 	}
 	s.app.Out, s.app.Log = out, log
+	// The app has complaints of its own, and whoever mends the settings wants to
+	// hear all at once.
 	app, err := demo.New(s.app)
-	if err != nil {
+	if err := errors.Join(settingsErr, err); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "listening on http://%s\n", l.Addr())

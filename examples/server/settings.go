@@ -21,7 +21,8 @@ type settings struct {
 	app  demo.Config
 }
 
-// readSettings reads the environment and reports every problem at once.
+// readSettings reads the environment and reports every problem at once. What it
+// returns beside an error is good enough to be looked over by demo.New.
 func readSettings(getenv func(string) string, log *slog.Logger) (settings, error) {
 	s := settings{addr: getenv("ADDR")}
 	if s.addr == "" {
@@ -39,17 +40,35 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 		problem(errors.New("PUBLIC_URL must be an origin, as https://app.example.com"))
 	}
 	s.app.CallbackURL = getenv("CALLBACK_URL")
-	if u, err := url.Parse(s.app.CallbackURL); s.app.CallbackURL != "" && (err != nil || u.Host == "") {
-		problem(errors.New("CALLBACK_URL is not a URL"))
+	if u, err := url.Parse(s.app.CallbackURL); s.app.CallbackURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		problem(errors.New("CALLBACK_URL is not an http(s) URL"))
 	}
 
 	var err error
-	s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)
-	problem(err)
+	if getenv("REDIS_URL") == "" {
+		s.app.Store = memstore.New()
+		s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)
+		problem(err)
+	} else {
+		s.app.Store, err = openRedis(getenv("REDIS_URL"))
+		problem(err)
+		if getenv("OKID_KEYS") == "" {
+			problem(errors.New("OKID_KEYS is required with REDIS_URL: the replicas must have the same"))
+		} else {
+			s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)
+			problem(err)
+		}
+	}
 
 	for _, name := range []string{"OKID_API_KEY", "OKID_WEBHOOK_SECRET"} {
 		if getenv(name) == "" {
 			problem(fmt.Errorf("%s is required", name))
+		}
+	}
+	// Who sets one of these counts on it.
+	for _, name := range []string{"GETID_URL", "GETID_API_KEY", "GETID_JWKS_URL"} {
+		if getenv(name) != "" {
+			problem(fmt.Errorf("%s is set, but this server knows okID alone", name))
 		}
 	}
 	provider, err := okid.New(okid.Config{
@@ -61,7 +80,6 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 	})
 	problem(err)
 	s.app.Providers = []identity.Provider{provider}
-	s.app.Store = memstore.New()
 	return s, errors.Join(errs...)
 }
 
@@ -75,14 +93,16 @@ func readKeys(text string, log *slog.Logger) ([][]byte, error) {
 		return [][]byte{key}, nil
 	}
 	var keys [][]byte
+	var errs []error
 	for i, part := range list(text) {
 		key, err := hex.DecodeString(part)
 		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("OKID_KEYS: key %d is not 32 bytes in hex", i+1)
+			errs = append(errs, fmt.Errorf("OKID_KEYS: key %d is not 32 bytes in hex", i+1))
+			continue
 		}
 		keys = append(keys, key)
 	}
-	return keys, nil
+	return keys, errors.Join(errs...)
 }
 
 // list splits at commas.

@@ -5,6 +5,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/okidhttp"
+	"github.com/okidkit/okidkit/redisstore"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -33,6 +35,7 @@ type App struct {
 	kit      *okidhttp.Kit
 	sessions sessions
 	store    store.Store
+	log      *slog.Logger
 	handler  http.Handler
 }
 
@@ -41,8 +44,9 @@ func New(cfg Config) (*App, error) {
 	a := &App{
 		sessions: sessions{keys: cfg.Keys, secure: strings.HasPrefix(cfg.PublicURL, "https:")},
 		store:    cfg.Store,
+		log:      cfg.Log,
 	}
-	r := &reporter{out: cfg.Out, url: cfg.CallbackURL, client: http.Client{Timeout: 8 * time.Second}}
+	r := newReporter(cfg.Out, cfg.CallbackURL)
 
 	kit, err := okidhttp.New(okidhttp.Config{
 		Providers:    cfg.Providers,
@@ -72,6 +76,7 @@ func New(cfg Config) (*App, error) {
 	mux.HandleFunc("GET /{$}", a.home)
 	mux.HandleFunc("POST /login", a.logIn)
 	mux.HandleFunc("POST /logout", a.logOut)
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	a.handler = mux
@@ -84,13 +89,24 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 // Run does the kit's work in the background until ctx ends.
 func (a *App) Run(ctx context.Context) error { return a.kit.Run(ctx) }
 
-// ready answers 200 if the store does.
+// ready answers 200 if the store works, also if it works with a risk.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	if _, err := a.store.Due(ctx, 1); err != nil {
-		http.Error(w, "store is away", http.StatusServiceUnavailable)
-		return
+	var err error
+	if s, ok := a.store.(interface{ Check(context.Context) error }); ok {
+		err = s.Check(ctx)
+	} else {
+		_, err = a.store.Due(ctx, 1)
 	}
-	fmt.Fprintln(w, "ready")
+	switch {
+	case errors.Is(err, redisstore.ErrEviction):
+		a.log.Warn("store is degraded", "error", err)
+		fmt.Fprintln(w, "degraded: the store may evict records")
+	case err != nil:
+		a.log.Warn("store is away", "error", err)
+		http.Error(w, "store is away", http.StatusServiceUnavailable)
+	default:
+		fmt.Fprintln(w, "ready")
+	}
 }

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
+	"time"
 
 	"github.com/okidkit/okidkit/okidhttp"
 )
@@ -18,6 +21,16 @@ type reporter struct {
 	out    io.Writer
 	url    string
 	client http.Client
+}
+
+// newReporter writes to out, and posts to callbackURL unless that is empty.
+func newReporter(out io.Writer, callbackURL string) *reporter {
+	return &reporter{out: out, url: callbackURL, client: http.Client{
+		Timeout: 8 * time.Second,
+		// Following one would drop the body, and take a log-in page's 200 for an
+		// answer.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // report is every callback of the app. A real one would write to the database,
@@ -49,6 +62,9 @@ func (r *reporter) post(ctx context.Context, line []byte) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := r.client.Do(req)
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err // without the URL, which may have a password in its query
+	}
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ func (a *App) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	ran := make(chan error, 1)
 	go func() { ran <- a.Run(ctx) }()
 	served := make(chan error, 1)
@@ -30,7 +32,8 @@ func (a *App) Serve(ctx context.Context, l net.Listener) error {
 
 	select {
 	case err := <-served:
-		return err
+		stop()
+		return errors.Join(err, <-ran)
 	case <-ctx.Done():
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
