@@ -83,7 +83,9 @@ func (k *Kit) render(w http.ResponseWriter, status int, data pageData) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", contentSecurityPolicy(nonce, data.sources()))
-	h.Set("Cache-Control", "no-store")
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	if h.Get("Referrer-Policy") == "" {
 		h.Set("Referrer-Policy", "no-referrer")

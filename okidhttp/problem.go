@@ -59,7 +59,9 @@ func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause e
 		k.render(w, p.Status, messagePage{Title: p.Title, Text: p.Detail})
 		return
 	}
-	h.Set("Cache-Control", "no-store")
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)

@@ -3,7 +3,7 @@ package okidhttp
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -117,10 +117,7 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 	for {
 		if body != sent {
 			data, err := json.Marshal(body)
-			if err != nil {
-				return
-			}
-			if _, err := fmt.Fprintf(w, "event: status\ndata: %s\n\n", data); err != nil || rc.Flush() != nil {
+			if err != nil || !push(w, rc, "event: status\ndata: "+string(data)+"\n\n") {
 				return
 			}
 			sent = body
@@ -134,7 +131,7 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 		case <-k.stopped:
 			return
 		case <-beat.C:
-			if _, err := w.Write([]byte(":\n\n")); err != nil || rc.Flush() != nil {
+			if !push(w, rc, ":\n\n") {
 				return
 			}
 		case <-look.C:
@@ -145,6 +142,18 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 			body = next
 		}
 	}
+}
+
+// pushTimeout is how long a client may take to receive one event.
+const pushTimeout = 10 * time.Second
+
+// push sends text at once, and reports whether it could be sent.
+func push(w http.ResponseWriter, rc *http.ResponseController, text string) bool {
+	// As in readBody: a deadline in the past when the time is up.
+	deadline := time.AfterFunc(pushTimeout, func() { _ = rc.SetWriteDeadline(time.Unix(1, 0)) })
+	defer deadline.Stop()
+	_, err := io.WriteString(w, text)
+	return err == nil && rc.Flush() == nil
 }
 
 // enter counts a stream, unless the subject has too many.
