@@ -390,6 +390,16 @@ func (s *countingStore) Put(ctx context.Context, key string, w store.Write) erro
 	return s.Store.Put(ctx, key, w)
 }
 
+func (s *countingStore) Delete(ctx context.Context, key string) error {
+	s.mu.Lock()
+	broken := s.broken
+	s.mu.Unlock()
+	if broken != nil {
+		return broken
+	}
+	return s.Store.Delete(ctx, key)
+}
+
 // counts returns the operations since the last call.
 func (s *countingStore) counts() (gets, puts int) {
 	s.mu.Lock()

@@ -1,0 +1,19 @@
+package okidhttp
+
+import "context"
+
+// Erase forgets a subject: the attempts, what they granted, what was kept, and
+// what waits for a callback. The gate closes at once, on every replica.
+//
+// Nothing brings it back: webhooks and references of before belong to no attempt
+// any more, and whoever works on one at this moment cannot commit. Only the
+// subject's own next Start makes a new record. Erasing whom the store does not
+// know is no error; an error means that the store could not do it.
+func (k *Kit) Erase(ctx context.Context, subject string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := k.cfg.Store.Delete(ctx, hashSubject(subject).key()); err != nil {
+		return storeError(err)
+	}
+	return nil
+}
