@@ -38,7 +38,7 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 	if p != nil {
 		return k.schedule(a, p, src, now, admission{changed: changed})
 	}
-	seen := src == fromWebhook && a.hasSeen(n.Digest) || a.gaveUp(v.Status)
+	seen := src == fromWebhook && a.hasSeen(n.Digest) || src != fromClock && a.gaveUp(v.Status)
 	next, contradicts := transition(a, v.Status, src)
 	switch {
 	case seen, next == "" && !contradicts && v.Status == a.status:
@@ -87,17 +87,17 @@ func (k *Kit) take(at address, a *attempt, n identity.Notice, next identity.Stat
 // schedule says who tells the host of a pending notice, and when. ad.taken is
 // true if the notice has only just come.
 func (k *Kit) schedule(a *attempt, p *pending, src source, now time.Time, ad admission) admission {
+	leased := a.leased(now)
+	if leased && ad.taken {
+		p.due = now.Add(time.Second)
+	}
 	switch {
-	case a.leased(now):
-		ad.outcome = OutcomeInFlight
-		if ad.taken {
-			p.due = now.Add(time.Second)
-		}
-	case src == fromFetch && now.Before(p.due):
-		ad.outcome = OutcomeInFlight // who asks often does not make the host be called often
-	case k.cfg.Async && src == fromWebhook && ad.taken:
+	case k.cfg.Async && ad.taken:
 		ad.outcome = OutcomeQueued
-	case k.cfg.Async && src == fromWebhook:
+	case leased, src == fromFetch && now.Before(p.due):
+		// Who asks often does not make the host be called often.
+		ad.outcome = OutcomeInFlight
+	case k.cfg.Async:
 		ad.outcome = OutcomeDuplicate
 	default:
 		k.takeLease(a, p, now)
@@ -129,13 +129,16 @@ func (k *Kit) become(at address, a *attempt, s identity.Status, v identity.Verif
 	}
 }
 
-// leaseTime covers a question to the provider, Config.Decide and a callback. If
-// they take longer, somebody else may begin anew, with the same event id.
-func (k *Kit) leaseTime() time.Duration { return 3*k.cfg.CallbackTimeout + 10*time.Second }
+// callsTime bounds all that the host and the provider are asked under one lease.
+func (k *Kit) callsTime() time.Duration { return 2 * k.cfg.CallbackTimeout }
+
+// leaseTime covers callsTime and the writes in between. Whoever takes longer may
+// find that somebody else has begun anew, with the same event id.
+func (k *Kit) leaseTime() time.Duration { return k.callsTime() + 10*time.Second }
 
 func (k *Kit) takeLease(a *attempt, p *pending, now time.Time) {
 	p.tries++
-	a.lease = lease{owner: int64(randomNonZero()), until: now.Add(k.leaseTime())}
+	a.lease = lease{owner: int64(randomNonZero()), until: now.Add(k.leaseTime()), event: p.event}
 }
 
 // belongs reports whether a notice can be about the attempt: the provider and

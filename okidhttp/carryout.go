@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ type work struct {
 	event int64                  // which pending notice
 	v     *identity.Verification // what it says; nil: still sealed
 	told  bool                   // OnVerified has succeeded, though it is not committed
+	asked bool                   // OnVerified has been called
+	calls context.Context        // for the host and the provider; ends before the lease does
 }
 
 // parts are the attempt and its pending notice in the record as it was last
@@ -56,6 +59,9 @@ var errOvertaken = errors.New("attempt has changed meanwhile")
 func (k *Kit) carryOut(ctx context.Context, w *work) (Outcome, error) {
 	// The sender hanging up is no reason to leave the work half done.
 	ctx = context.WithoutCancel(ctx)
+	var cancel context.CancelFunc
+	w.calls, cancel = context.WithTimeout(ctx, k.callsTime())
+	defer cancel()
 	for range maxConflicts {
 		outcome, err := k.tryOnce(ctx, w)
 		switch {
@@ -79,9 +85,15 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 	if err != nil {
 		return "", err
 	}
+	w.told = w.told || p.told
 	if w.v == nil {
 		v, err := k.openNotice(w.at, p.notice)
-		if err != nil {
+		switch {
+		case err == nil:
+		case !p.applied && p.status != identity.Verified:
+			// To settle a contradiction its id is enough.
+			v = identity.Verification{ID: a.providerID, Status: p.status}
+		default:
 			return "", fmt.Errorf("%w: %w", errCallback, err)
 		}
 		w.v = &v
@@ -89,7 +101,6 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 	if p.applied {
 		return k.tell(ctx, w, a)
 	}
-	w.told = w.told || p.told
 
 	basis, events := a.status, a.events
 	next, contradicts := transition(a, p.status, fromWebhook)
@@ -97,46 +108,41 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 		contradicts = a.status != identity.Revoked // or it would have been applied
 	}
 	if contradicts || next == identity.Verified && k.cfg.ConfirmByFetch && !p.fetched {
-		n, err := k.fetch(ctx, a, w.v.ID)
+		n, err := k.fetch(w.calls, a, w.v.ID)
+		answer := n.Verification.Status
 		switch {
-		case errors.Is(err, identity.ErrNotFound) && contradicts:
-			return k.drop(ctx, w) // what stands stays
+		case errors.Is(err, identity.ErrNotFound) && contradicts, err == nil && answer == identity.Verified && p.status != identity.Verified:
+			// What stands, or waits for its turn, stays.
+			return k.drop(ctx, w, a, p, basis)
 		case err != nil:
 			return "", fmt.Errorf("%w: %w", errProvider, err)
-		case !n.Verification.Status.Final() && n.Verification.Status != identity.Review:
+		case !answer.Final() && answer != identity.Review:
 			return "", fmt.Errorf("%w: it has no verdict", errProvider)
-		case n.Verification.Status == identity.Verified && p.status != identity.Verified:
-			return k.drop(ctx, w) // the notice that says so stands, or waits for its turn
 		}
 		w.v = &n.Verification
-		next, _ = transition(a, n.Verification.Status, fromAnswer)
+		next, _ = transition(a, answer, fromAnswer)
 	}
 	switch next {
 	case "":
-		return k.drop(ctx, w)
+		return k.drop(ctx, w, a, p, basis)
 	case identity.Verified:
 		return k.verify(ctx, w, a, basis, events)
 	}
-	// Not verified after all, or no longer: that takes effect before the host is
-	// told.
-	if w.mayKnow(a) {
-		next = identity.Revoked
-	}
-	if err := k.turn(ctx, w, basis, next, ""); err != nil {
-		return "", err
-	}
-	a, _, err = w.parts()
-	if err != nil {
-		return "", err
-	}
-	return k.tell(ctx, w, a)
+	return k.turn(ctx, w, a, basis, next, "")
 }
 
 // mayKnow reports whether the host may have heard of a verification that was
 // never committed, so that a failure must reach it as a revocation.
 func (w *work) mayKnow(a *attempt) bool {
 	p := a.awaits(identity.Verified)
-	return w.told || p != nil && (p.tries > 1 || p.tries == 1 && p.event != w.event)
+	if p == nil {
+		return false
+	}
+	heard := p.tries - p.unheard
+	if p.event == w.event && !w.asked {
+		heard-- // this try has not come to that
+	}
+	return w.told || heard > 0
 }
 
 // verify asks the host's policy, tells the host, and opens the gate, unless
@@ -147,20 +153,14 @@ func (k *Kit) verify(ctx context.Context, w *work, a *attempt, basis identity.St
 		if err != nil {
 			return "", err
 		}
-		if err := k.call(ctx, k.cfg.Decide, e); vetoed(err) {
+		if err := k.call(w.calls, k.cfg.Decide, e); vetoed(err) {
 			k.observe(ctx, OutcomeVetoed, "attempt", w.at.attempt, "event", e.ID, "error", e.scrub(err))
-			if err := k.turn(ctx, w, basis, identity.Failed, ReasonPolicy); err != nil {
-				return "", err
-			}
-			a, _, err := w.parts()
-			if err != nil {
-				return "", err
-			}
-			return k.tell(ctx, w, a)
+			return k.turn(ctx, w, a, basis, identity.Failed, ReasonPolicy)
 		} else if err != nil {
 			return "", &callbackError{event: e, err: err}
 		}
-		if err := k.call(ctx, k.cfg.OnVerified, e); err != nil {
+		w.asked = true
+		if err := k.call(w.calls, k.cfg.OnVerified, e); err != nil {
 			return "", &callbackError{event: e, err: err}
 		}
 		w.told = true
@@ -177,29 +177,38 @@ func (k *Kit) verify(ctx context.Context, w *work, a *attempt, basis identity.St
 	})
 }
 
-// turn gives the attempt a status that does not open the gate, and leaves the
-// callback for it owed in place of the notice that led there.
-func (k *Kit) turn(ctx context.Context, w *work, basis, next identity.Status, reason string) error {
+// turn gives the attempt a status that does not open the gate, or closes it, and
+// then tells the host of that in place of the notice that led there.
+func (k *Kit) turn(ctx context.Context, w *work, a *attempt, basis, next identity.Status, reason string) (Outcome, error) {
+	if w.mayKnow(a) {
+		next = identity.Revoked
+	}
 	sealed := k.sealNotice(w.at, *w.v)
 	var event int64
 	err := k.commit(ctx, w, func(a *attempt, p *pending) error {
 		if a.status != basis {
 			return errOvertaken
 		}
-		k.become(w.at, a, next, *w.v, w.h.clock(k))
+		now := w.h.clock(k)
+		k.become(w.at, a, next, *w.v, now)
 		a.byClock, a.reason = false, reason
 		a.events++
 		event = a.events
-		told := *p
-		told.event, told.status, told.applied, told.notice = event, next, true, sealed
+		a.lease.event = event
+		told := pending{event: event, status: next, applied: true, digest: p.digest, notice: sealed, since: now, tries: 1, due: now}
 		a.drop(func(q *pending) bool { return !q.applied }) // the provider has settled them all
 		a.pending = append(a.pending, told)
 		return nil
 	})
-	if err == nil {
-		w.event = event
+	if err != nil {
+		return "", err
 	}
-	return err
+	w.event = event
+	a, _, err = w.parts()
+	if err != nil {
+		return "", err
+	}
+	return k.tell(ctx, w, a)
 }
 
 // tell calls the host about a status that the attempt has taken on, and commits.
@@ -212,10 +221,10 @@ func (k *Kit) tell(ctx context.Context, w *work, a *attempt) (Outcome, error) {
 	if err != nil {
 		return "", err
 	}
-	if p.status == identity.Failed {
+	if p.status == a.status {
 		e.Reason = a.reason
 	}
-	if err := k.call(ctx, k.cfg.callback(p.status), e); err != nil {
+	if err := k.call(w.calls, k.cfg.callback(p.status), e); err != nil {
 		return "", &callbackError{event: e, err: err}
 	}
 	return OutcomeApplied, k.commit(ctx, w, func(a *attempt, p *pending) error {
@@ -227,8 +236,12 @@ func (k *Kit) tell(ctx context.Context, w *work, a *attempt) (Outcome, error) {
 	})
 }
 
-// drop commits that a notice changes nothing.
-func (k *Kit) drop(ctx context.Context, w *work) (Outcome, error) {
+// drop commits that a notice changes nothing. A verification of which the host
+// may have heard all the same is revoked.
+func (k *Kit) drop(ctx context.Context, w *work, a *attempt, p *pending, basis identity.Status) (Outcome, error) {
+	if p.status == identity.Verified && a.status != identity.Verified && a.status != identity.Revoked && w.mayKnow(a) {
+		return k.turn(ctx, w, a, basis, identity.Revoked, "")
+	}
 	return OutcomeLate, k.commit(ctx, w, func(a *attempt, _ *pending) error {
 		a.drop(func(q *pending) bool { return q.event == w.event })
 		a.lease = lease{}
@@ -249,27 +262,39 @@ func (e *callbackError) Unwrap() []error { return []error{errCallback, e.err} }
 // notice a dead letter.
 func (k *Kit) postpone(ctx context.Context, w *work, cause error) (Outcome, error) {
 	id := eventID(w.at.attempt, w.event)
-	var outcome Outcome
+	outcome := OutcomeProviderFailed
 	err := k.commit(ctx, w, func(a *attempt, p *pending) error {
 		now := w.h.clock(k)
+		a.lease = lease{}
 		p.due = now.Add(backoff(id, p.tries))
 		p.told = w.told
-		outcome = OutcomeProviderFailed
-		if errors.Is(cause, errCallback) {
-			outcome = OutcomeCallbackFailed
-			p.failures++
-			p.dead = errors.Is(cause, errPermanent) || p.failures >= minFailures && now.Sub(p.since) >= giveUpAfter
+		if !w.asked {
+			p.unheard++
 		}
-		if p.dead {
-			outcome = OutcomeDeadLetter
+		if !errors.Is(cause, errCallback) {
+			return nil
 		}
-		a.lease = lease{}
+		outcome = OutcomeCallbackFailed
+		p.failures++
+		if !errors.Is(cause, errPermanent) && (p.failures < minFailures || now.Sub(p.since) < giveUpAfter) {
+			return nil
+		}
+		outcome = OutcomeDeadLetter
+		p.dead, p.notice = true, nil
+		if p.status == identity.Verified {
+			// Nobody is verified of whom the host will not hear.
+			k.become(w.at, a, identity.Failed, *cmp.Or(w.v, &identity.Verification{}), now)
+			a.byClock = false
+		}
 		return nil
 	})
-	k.observe(ctx, outcome, "attempt", w.at.attempt, "event", id, "error", cause)
-	if err != nil {
-		return outcome, err
+	switch {
+	case errors.Is(err, errInFlight):
+		return OutcomeInFlight, err
+	case err != nil:
+		return OutcomeStoreFailed, err
 	}
+	k.observe(ctx, outcome, "attempt", w.at.attempt, "event", id, "error", cause)
 	if outcome == OutcomeDeadLetter {
 		return outcome, nil
 	}

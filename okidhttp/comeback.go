@@ -55,7 +55,8 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request) {
 	k.sendOn(w, r, at, a)
 }
 
-// returnWait bounds how long a user waits for the provider.
+// returnWait bounds how long a user waits for the provider. The host's callback,
+// if the answer leads to one, comes on top, unless Config.Async.
 const returnWait = 3 * time.Second
 
 // refreshFor asks the provider for a user who waits, and returns the attempt as

@@ -69,7 +69,8 @@ type Config struct {
 
 	// Decide may refuse a verification before it counts: somebody too young, a
 	// name that is not the account's. An error refuses: the attempt is failed,
-	// with Event.Reason [ReasonPolicy], was never verified, and stays so. Beware
+	// with Event.Reason [ReasonPolicy], and stays so (or revoked, if OnVerified may
+	// have been called for it before a crash). Beware
 	// of errors that say nothing about the person, such as those of a database:
 	// an error made with [Temporary], one that wraps a context's, and a panic mean
 	// that Decide could not tell, and is asked again later. Nil: every
@@ -83,7 +84,7 @@ type Config struct {
 	OnUnknown func(ctx context.Context, n identity.Notice) error
 
 	// Metadata is sent to the provider with a new attempt, and comes back to the
-	// host as Event.Metadata. Together at most 4 KiB; the name "reference" is
+	// host as Event.Metadata. Together at most 4 KiB in 64 members; the name "reference" is
 	// the kit's. Nil: nothing is sent.
 	Metadata func(r *http.Request) (map[string]string, error)
 
@@ -91,7 +92,7 @@ type Config struct {
 	// for [Kit.Kept]. Empty: none.
 	Keep []identity.Field
 
-	// AgeOver lists ages in years. The grant says of each whether the user had
+	// AgeOver lists at most 16 ages in years. The grant says of each whether the user had
 	// reached it when verified; the date of birth itself is not kept. Empty:
 	// the grant says nothing about age.
 	AgeOver []int
@@ -235,6 +236,9 @@ func (c *Config) complete() error {
 		if !f.Valid() {
 			problem("Keep[%d] is not a field of identity.Verification", i)
 		}
+	}
+	if len(c.AgeOver) > 16 {
+		problem("AgeOver has more than 16 ages")
 	}
 	for i, years := range c.AgeOver {
 		if years < 1 || years > 150 {

@@ -3,6 +3,7 @@ package okidhttp
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -148,4 +149,23 @@ func TestNothingPrintsSecrets(t *testing.T) {
 			assert.NotContains(t, text, strings.ToLower(strings.Trim(key, "[]{}")), name)
 		}
 	}
+}
+
+// Nor does changing its lists.
+func TestNewCopiesLists(t *testing.T) {
+	c := goodConfig()
+	c.Keep, c.AgeOver = []identity.Field{identity.LastName}, []int{18}
+	kit, err := New(c)
+	require.NoError(t, err)
+	c.Providers[0], c.Keep[0], c.AgeOver[0] = nil, "shoe_size", 0
+	assert.NotNil(t, kit.cfg.Providers[0])
+	assert.Equal(t, identity.LastName, kit.cfg.Keep[0])
+	assert.Equal(t, 18, kit.cfg.AgeOver[0])
+}
+
+// A name may be a part of another, and be written in other letters.
+func TestErrorsAreScrubbed(t *testing.T) {
+	e := Event{Subject: "u1", Verification: identity.Verification{FirstName: "Jan", LastName: "Janssen", DocumentNumber: "X1"}}
+	assert.Equal(t, "account [redacted]: [redacted] is not [redacted], document [redacted]",
+		e.scrub(errors.New("account U1: JANSSEN is not Jan, document x1")))
 }

@@ -22,9 +22,9 @@ import (
 //	             is called;
 //	committed:   the attempt is written again, if the lease still holds.
 //
-// What closes the gate is in the first write, what opens it in the last. A crash
-// in between leaves a record that is due when the lease ends, for Run or for the
-// next delivery to carry out.
+// What closes the gate is written as soon as it is sure, what opens it when the
+// host knows. A crash in between leaves a record that is due when the lease ends,
+// for Run or for the next delivery to carry out.
 
 var (
 	// errInFlight: the lease is held, or was lost, so the notice is durable or
@@ -185,7 +185,6 @@ func (k *Kit) deliver(ctx context.Context, at address, n identity.Notice, src so
 	case err != nil:
 		return OutcomeStoreFailed, err
 	case ad.outcome == OutcomeInFlight:
-		k.wakeUp()
 		return ad.outcome, errInFlight
 	case ad.outcome == OutcomeQueued:
 		k.wakeUp()

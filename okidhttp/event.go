@@ -71,8 +71,8 @@ func eventID(attempt attemptID, number int64) string {
 }
 
 // Permanent marks a callback's error as one that no later try will mend. The
-// notice becomes a dead letter and the provider gets its 200. A gate not yet
-// open stays closed; a gate that was closed stays closed. A nil err gives nil.
+// notice becomes a dead letter and the provider gets its 200. An attempt about to
+// be verified is failed; what was closed stays closed. A nil err gives nil.
 func Permanent(err error) error { return mark(err, errPermanent) }
 
 // Temporary marks an error of Config.Decide as "could not tell": the question is

@@ -153,3 +153,24 @@ func TestCorruptRecord(t *testing.T) {
 	assert.Empty(t, dueKeys(t, w), "set aside")
 	assert.Contains(t, w.log.String(), errCorrupt.Error())
 }
+
+// Who accepts HTML is shown a page, but not who asks for JSON as well.
+func TestGateAnswersAsAccepted(t *testing.T) {
+	w := newWorld(t)
+	for accept, want := range map[string]int{
+		"":                                403,
+		"*/*":                             403,
+		"application/json":                403,
+		"text/html":                       303,
+		"TEXT/HTML":                       303,
+		"text/html,application/xhtml+xml": 303,
+		"text/html,application/json":      403,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/members", nil)
+		r.Header.Set("Test-User", "bob")
+		r.Header.Set("Accept", accept)
+		rec := httptest.NewRecorder()
+		w.kit.RequireVerified(http.NotFoundHandler()).ServeHTTP(rec, r)
+		assert.Equal(t, want, rec.Code, accept)
+	}
+}

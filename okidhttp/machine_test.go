@@ -1,8 +1,10 @@
 package okidhttp
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,7 +195,7 @@ func sameInEveryOrder(t *testing.T, notices []identity.Status, truth identity.St
 	})
 }
 
-// permute calls f with every order of s.
+// permute calls f with every order of s, and at most once with equal ones.
 func permute(s []identity.Status, f func([]identity.Status)) {
 	var rec func(int)
 	rec = func(n int) {
@@ -202,6 +204,9 @@ func permute(s []identity.Status, f func([]identity.Status)) {
 			return
 		}
 		for i := n; i < len(s); i++ {
+			if slices.Contains(s[n:i], s[i]) {
+				continue
+			}
 			s[n], s[i] = s[i], s[n]
 			rec(n + 1)
 			s[n], s[i] = s[i], s[n]
@@ -217,6 +222,13 @@ func TestContradictions(t *testing.T) {
 		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
 		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
 		assert.Equal(t, "verified", w.status("alice", a))
+	})
+	t.Run("the provider does not know it: what came first stands", func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		assert.Equal(t, "failed", w.status("alice", a))
 	})
 	t.Run("the provider is away: it stays open until it can be asked", func(t *testing.T) {
 		w := newWorld(t)
@@ -290,4 +302,152 @@ func TestAttemptsAreIsolated(t *testing.T) {
 	assert.Equal(t, "failed", w.status("alice", first))
 	assert.Equal(t, "verified", w.status("alice", second))
 	assert.Equal(t, []string{"failed", "verified"}, w.host.heard())
+}
+
+// What the host could not be told in time is not told after something newer.
+func TestOlderNewsIsNotToldAfterVerified(t *testing.T) {
+	for _, first := range []identity.Status{identity.Started, identity.Review, identity.Failed, identity.Expired} {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		w.provider.answer(a, "v1", identity.Verified)
+		w.host.failing(func(Event) error { return errors.New("database is away") })
+		require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: first}), first)
+		w.host.failing(nil)
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}), first)
+		w.later(time.Minute)
+		w.later(time.Minute)
+		assert.Equal(t, []string{string(first), "verified"}, w.host.heard())
+	}
+}
+
+// The provider's present word, fetched while the host is told of a success, is
+// not lost: the success is withdrawn.
+func TestFetchedWordDuringCallback(t *testing.T) {
+	for _, word := range []identity.Status{identity.Failed, identity.Expired, identity.Review} {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+		w.provider.answer(a, "v1", word)
+		w.host.failing(func(e Event) error {
+			if e.Status == identity.Verified {
+				w.get("alice", "/verify/success?attempt="+a)
+			}
+			return nil
+		})
+		w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified})
+		w.later(time.Minute)
+		assert.Equal(t, "revoked", string(w.host.last().Status), word)
+		assert.Equal(t, 403, w.gate("alice"), word)
+	}
+}
+
+// The same, when the callback has failed and would be tried again.
+func TestFetchedReviewStopsAWaitingVerified(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	w.provider.answer(a, "v1", identity.Review)
+	w.clock.add(500 * time.Millisecond)
+	w.get("alice", "/verify/success?attempt="+a)
+	w.host.failing(nil)
+	w.later(time.Minute)
+	assert.Equal(t, 403, w.gate("alice"))
+}
+
+// A failure that comes before the gate has opened keeps it shut until the
+// provider can be asked, however long that takes.
+func TestFailureDuringCallbackKeepsTheGateShut(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.provider.away = identity.ErrUnavailable
+	w.host.failing(func(e Event) error {
+		if e.Status == identity.Verified {
+			require.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+		}
+		return nil
+	})
+	assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	for range 80 {
+		w.later(time.Hour)
+		require.Equal(t, 403, w.gate("alice"))
+	}
+	w.provider.away = nil
+	w.provider.answer(a, "v1", identity.Failed)
+	w.later(time.Hour)
+	w.later(time.Hour)
+	assert.Equal(t, 403, w.gate("alice"))
+	assert.Equal(t, []string{"verified", "revoked"}, w.host.heard())
+}
+
+// An open question to the provider is never given up.
+func TestContradictionOutlastsALongOutage(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	w.provider.away = identity.ErrUnavailable
+	require.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	for range 80 {
+		w.later(time.Hour)
+	}
+	require.Equal(t, 200, w.gate("alice"))
+	w.provider.away = nil
+	w.provider.answer(a, "v1", identity.Failed)
+	w.later(time.Hour)
+	assert.Equal(t, 403, w.gate("alice"))
+}
+
+// The provider's own "expired" counts for more than the clock's, whether or not
+// the host has heard of the clock's.
+func TestSignedExpiredAfterTheClock(t *testing.T) {
+	for _, hostDown := range []bool{false, true} {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		w.provider.answer(a, "v1", identity.Failed)
+		if hostDown {
+			w.host.failing(func(Event) error { return errors.New("database is away") })
+		}
+		w.later(30*time.Minute + expiryGrace)
+		w.host.failing(nil)
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Expired}))
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		assert.Equal(t, 403, w.gate("alice"), "host down: %v", hostDown)
+		assert.Equal(t, 1, w.provider.asked(), "it contradicts, host down: %v", hostDown)
+		assert.Equal(t, "expired", w.host.heard()[0])
+		assert.NotContains(t, w.host.heard(), "verified")
+	}
+}
+
+// A failure that comes while the host is told of what the provider had settled
+// is settled by asking once more.
+func TestContradictionDuringSettledCallback(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.provider.answer(a, "v1", identity.Verified)
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Expired}))
+	w.host.failing(func(e Event) error {
+		if e.Status == identity.Verified {
+			assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+		}
+		return nil
+	})
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	w.later(time.Minute)
+	assert.Equal(t, []string{"expired", "verified"}, w.host.heard())
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// Two changes to the same status are two events.
+func TestEachChangeHasItsEventID(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.later(30*time.Minute + expiryGrace)
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Review}))
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Expired}))
+	require.Equal(t, []string{"expired", "review", "expired"}, w.host.heard())
+	ids := map[string]bool{}
+	for _, e := range w.host.events {
+		ids[e.ID] = true
+	}
+	assert.Len(t, ids, 3)
 }

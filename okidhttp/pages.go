@@ -188,6 +188,10 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held, p ident
 		if returnTo == "" {
 			returnTo = k.cfg.AfterSuccess
 		}
+		if k.isPage(returnTo) {
+			k.render(w, http.StatusOK, messagePage{Title: problemVerified.Title, Text: problemVerified.Detail})
+			return
+		}
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, returnTo, http.StatusSeeOther)
 		return
@@ -203,6 +207,17 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held, p ident
 	// older browsers, which send no Sec-Fetch-Site, would be refused.
 	w.Header().Set("Referrer-Policy", "same-origin")
 	k.render(w, http.StatusOK, page)
+}
+
+// isPage reports whether a target is the kit's own page, which must not lead to
+// itself.
+func (k *Kit) isPage(target string) bool {
+	u, err := k.publicURL.Parse(target)
+	if err != nil || u.Host != k.publicURL.Host {
+		return false
+	}
+	mount := strings.TrimSuffix(k.publicURL.Path, "/")
+	return u.Path == mount || u.Path == mount+"/" || u.Path == mount+"/page"
 }
 
 // notes tell the user what became of the last attempt.

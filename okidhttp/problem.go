@@ -38,7 +38,7 @@ var (
 	problemBodyRead      = problem{Status: 500, Code: "body_already_read", Title: "Body already read", Detail: "Something in front of this handler has read the body."}
 	problemUnauthentic   = problem{Status: 401, Code: "not_authentic", Title: "Not authentic", Detail: "The signature or the timestamp is missing or wrong."}
 	problemMalformed     = problem{Status: 400, Code: "malformed", Title: "Malformed", Detail: "The body is authentic but is not a webhook that can be read."}
-	problemCallback      = problem{Status: 500, Code: "callback_failed", Title: "Not handled", Detail: "The event is kept, and handling it will be tried again."}
+	problemCallback      = problem{Status: 500, Code: "callback_failed", Title: "Not handled", Detail: "The event could not be handled. It will be tried again."}
 	problemInFlight      = problem{Status: 503, Code: "in_flight", Title: "In flight", Detail: "The event is being handled. Send it again to learn the result.", retryAfter: 1}
 	problemTooManyStream = problem{Status: 429, Code: "too_many_streams", Title: "Too many streams", Detail: "Close another live status first.", retryAfter: 5}
 )

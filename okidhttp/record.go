@@ -50,6 +50,7 @@ type attempt struct {
 type lease struct {
 	owner int64
 	until time.Time
+	event int64 // what it was taken for
 }
 
 // pending is a notice of which the host has not been told yet.
@@ -62,6 +63,7 @@ type pending struct {
 	notice   []byte // sealed: the verification with its personal fields
 	since    time.Time
 	tries    int64     // how often somebody has taken the lease for it
+	unheard  int64     // how many of these ended before OnVerified was called
 	failures int64     // how often the callback failed
 	told     bool      // OnVerified has succeeded, but could not be committed
 	due      time.Time // of the next try
@@ -187,6 +189,7 @@ func (a *attempt) fields(c *coder) {
 	c.bytes(22, &a.kept)
 	c.time(23, &a.begunAt)
 	c.int(24, &a.events)
+	c.int(25, &a.lease.event)
 }
 
 func (p *pending) fields(c *coder) {
@@ -202,6 +205,7 @@ func (p *pending) fields(c *coder) {
 	c.array(10, p.digest[:])
 	c.int(11, &p.failures)
 	c.flag(12, &p.told)
+	c.int(13, &p.unheard)
 }
 
 func (g *Grant) fields(c *coder) {
@@ -292,9 +296,10 @@ func (a *attempt) contradicted() bool {
 	return a.first(func(p *pending) bool { return !p.dead && !p.applied && p.status != identity.Verified }) != nil
 }
 
-// gaveUp reports whether a notice with this status is a dead letter.
+// gaveUp reports whether a notice with this status became a dead letter before
+// the attempt could take it on.
 func (a *attempt) gaveUp(s identity.Status) bool {
-	return a.first(func(p *pending) bool { return p.dead && p.status == s }) != nil
+	return a.first(func(p *pending) bool { return p.dead && !p.applied && p.status == s }) != nil
 }
 
 // drop takes the notices of which is holds off the attempt, but no dead letter.

@@ -2,7 +2,9 @@ package okidhttp
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,10 +35,10 @@ func sampleRecord() *record {
 				context: []byte("sealed context"), returned: true, fetchedAt: at(3), refreshAt: at(7),
 				seen: [][digestLen]byte{{1}, {2}},
 				pending: []pending{
-					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, failures: 2, told: true, due: at(6), dead: true, event: 3, digest: [digestLen]byte{1}},
+					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, failures: 2, unheard: 1, told: true, due: at(6), dead: true, event: 3, digest: [digestLen]byte{1}},
 					{status: identity.Started, event: 4},
 				},
-				lease: lease{owner: -1 << 63, until: at(9)},
+				lease: lease{owner: -1 << 63, until: at(9), event: 4},
 				grant: grant, kept: []byte("sealed kept"),
 			},
 		},
@@ -166,4 +168,33 @@ func TestPruneKeepsWhatCounts(t *testing.T) {
 	}
 	assert.Equal(t, []byte{0, 1, 2, 12, 13, 14, 15, 16, 17, 18, 19}, ids)
 	assert.NotNil(t, r.grant())
+}
+
+// A date that is none, as a provider may send, does not make the record
+// unreadable.
+func TestRecordLeavesOutDatesThatAreNone(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	at, err := w.kit.keys.openReference(a)
+	require.NoError(t, err)
+	n := identity.Notice{Provider: "fake", Reference: a}
+	n.Verification = identity.Verification{ID: "v1", Status: identity.Verified, DocumentExpiry: identity.Date{Year: 2030}}
+	_, err = w.kit.deliver(t.Context(), at, n, fromWebhook, "")
+	require.NoError(t, err)
+	assert.Equal(t, 200, w.gate("alice"))
+	g, err := w.kit.Grant(t.Context(), "alice")
+	require.NoError(t, err)
+	assert.Zero(t, g.DocumentExpiry)
+}
+
+// Dead letters go with the attempts that they belong to.
+func TestDeadLettersDoNotPileUp(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.StartLimit = AtMost(maxStarts, time.Hour) })
+	w.host.failing(func(Event) error { return Permanent(errors.New("no such user")) })
+	for i := range 3 * maxFinished {
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: strconv.Itoa(i), Status: identity.Failed}))
+		w.clock.add(10 * time.Minute)
+	}
+	assert.Len(t, w.record("alice").attempts, maxFinished)
 }

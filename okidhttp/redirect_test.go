@@ -1,7 +1,9 @@
 package okidhttp
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/store"
 )
 
 // Coming back proves nothing and breaks nothing.
@@ -288,4 +291,56 @@ func TestStreamsEndWithRun(t *testing.T) {
 		assert.NoError(t, <-ran)
 		<-done
 	})
+}
+
+// That a user came back is remembered though somebody else wrote at that moment.
+func TestReturnIsRememberedThroughAConflict(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	w.kit = w.replica(func(c *Config) { c.Store = &conflictingStore{Store: w.store, conflicts: 1} })
+	w.get("alice", "/verify/success?attempt="+a)
+	w.provider.answer(a, "v1", identity.Verified)
+	w.clock.add(statusRefreshEvery)
+	assert.Equal(t, "verified", w.status("alice", a))
+}
+
+// conflictingStore refuses its first writes.
+type conflictingStore struct {
+	store.Store
+	conflicts int
+}
+
+func (s *conflictingStore) Put(ctx context.Context, key string, w store.Write) error {
+	if s.conflicts--; s.conflicts >= 0 {
+		return store.ErrConflict
+	}
+	return s.Store.Put(ctx, key, w)
+}
+
+// Users who ask for their status do not make a failing callback be called more
+// often than its backoff says.
+func TestPollingKeepsTheBackoff(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	w.provider.answer(a, "v1", identity.Verified)
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	w.get("alice", "/verify/success?attempt="+a)
+	for range 120 {
+		w.clock.add(statusRefreshEvery)
+		w.status("alice", a)
+	}
+	assert.Less(t, len(w.host.heard()), 12, "in ten minutes")
+}
+
+// HEAD asks for the header alone, and is no stream.
+func TestStatusHead(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	r := httptest.NewRequest("HEAD", "/verify/status?attempt="+a, nil)
+	r.Header.Set("Accept", "text/event-stream")
+	rec := w.do(r, "alice")
+	assert.Equal(t, 200, rec.Code)
+	assert.Equal(t, "application/json", rec.Header().Get("Content-Type"))
 }

@@ -26,8 +26,10 @@ const (
 	// waitEvery is how often a Start looks whether another, which asks the
 	// provider already, has got the token.
 	waitEvery = 50 * time.Millisecond
-	// maxMetadata bounds the host's metadata, in bytes of names and values.
+	// maxMetadata bounds the host's metadata, in bytes of names and values, and
+	// maxMembers in members.
 	maxMetadata = 4 << 10
+	maxMembers  = 64
 	// maxStartBody bounds the body of a start request, in bytes.
 	maxStartBody = 16 << 10
 	// maxOpen bounds the attempts of a subject that are not finished.
@@ -175,8 +177,8 @@ func (k *Kit) startMetadata(r *http.Request) (map[string]string, error) {
 			return nil, fmt.Errorf("Config.Metadata: the name %q is not the host's to use", name)
 		}
 	}
-	if size > maxMetadata {
-		return nil, fmt.Errorf("Config.Metadata: %d bytes are more than %d", size, maxMetadata)
+	if size > maxMetadata || len(sent) > maxMembers {
+		return nil, fmt.Errorf("Config.Metadata: %d bytes in %d members are more than %d in %d", size, len(sent), maxMetadata, maxMembers)
 	}
 	return sent, nil
 }
@@ -362,7 +364,7 @@ func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *proble
 	sealed := k.keys.seal(sealToken, at.place(), []byte(session.Token))
 	err = k.rewriteAttempt(ctx, at, func(_ *held, a *attempt) error {
 		a.claimedTo, a.expiresAt = time.Time{}, session.ExpiresAt
-		if !a.status.Final() {
+		if a.status == identity.Created || a.status == identity.Started {
 			a.token = sealed
 		}
 		return nil

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -387,4 +389,77 @@ func TestUsersAreApart(t *testing.T) {
 	}
 	wg.Wait()
 	assert.Len(t, owner, 100)
+}
+
+// An attempt of which something is known stays, though its Start has failed and
+// the host has not been told yet.
+func TestStartFailsAfterAQueuedNotice(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Async = true })
+	w.provider.onStart = func(r identity.StartRequest) error {
+		assert.Equal(t, 200, w.webhook(notice{Reference: r.Reference, ID: "v1", Status: identity.Verified}))
+		return fmt.Errorf("%w %w", identity.ErrUnavailable, identity.ErrUncertain)
+	}
+	require.Equal(t, 503, w.tryStart("alice").Code)
+	w.later(time.Minute)
+	assert.Equal(t, []string{"verified"}, w.host.heard())
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// Wherever a process dies that starts an attempt, there is one in the end that
+// can be used.
+func TestStartSurvivesACrashAnywhere(t *testing.T) {
+	for operations := range 5 {
+		for _, written := range []bool{false, true} {
+			name := fmt.Sprintf("after %d operations, written %v", operations, written)
+			w := newWorld(t)
+			healthy := w.kit
+			w.kit = w.replica(func(c *Config) { c.Store = &crashingStore{Store: w.store, left: operations, written: written} })
+			w.tryStart("alice")
+			w.kit = healthy
+			w.later(claimTime + time.Second)
+			a := w.start("alice").Attempt
+			usable := 0
+			for _, a := range w.record("alice").attempts {
+				if a.token != nil {
+					usable++
+				}
+			}
+			assert.Equal(t, 1, usable, name)
+			require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}), name)
+			assert.Equal(t, 200, w.gate("alice"), name)
+		}
+	}
+}
+
+// Those who wait for a Start that fails do not each ask the provider in turn.
+func TestStartOutageIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		release := make(chan struct{})
+		w.provider.onStart = func(identity.StartRequest) error { <-release; return identity.ErrUnavailable }
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { assert.Equal(t, 503, w.tryStart("alice").Code) })
+		}
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		assert.Len(t, w.provider.starts, 1)
+	})
+}
+
+// A token whose key is gone cannot be resumed; the user begins anew.
+func TestStartWhenTheKeyIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.start("alice")
+	w.kit = w.replica(func(c *Config) { c.Keys = [][]byte{testKey(2)} })
+	assert.Equal(t, 201, w.tryStart("alice").Code)
+}
+
+// A limit beyond what the record remembers is the limit that it remembers.
+func TestAtMostMoreThanIsRemembered(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	starts := slices.Repeat([]time.Time{now}, maxStarts)
+	assert.Equal(t, time.Hour, AtMost(maxStarts+1, time.Hour)(now, starts))
+	assert.Zero(t, AtMost(maxStarts+1, time.Hour)(now, starts[1:]))
 }

@@ -24,7 +24,8 @@ const staleEvery = 2 * time.Second
 // nothing; then it is never needed again. 401: the signature or timestamp is
 // missing or wrong; 400: it is signed but cannot be read; 405; 408; 413; 415: the
 // body is encoded; 500: the host's callback failed; 503 with Retry-After: the
-// store is away, or the event is being handled at this moment. After 500 and 503
+// store is away, a provider that must be asked is, or the event is being handled
+// at this moment. After 500 and 503
 // the event is durable or not acknowledged, and a sender that tries again loses
 // nothing.
 func (k *Kit) Webhook() http.Handler { return http.HandlerFunc(k.webhook) }
@@ -131,7 +132,7 @@ func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, 
 	case errors.Is(err, errProvider):
 		k.problem(w, r, problemProviderAway, nil)
 		return
-	case outcome == OutcomeDeadLetter:
+	case outcome == OutcomeDeadLetter && err == nil:
 		w.WriteHeader(http.StatusOK)
 		return
 	}

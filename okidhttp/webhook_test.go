@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -673,4 +675,206 @@ func TestStoreAway(t *testing.T) {
 	w.store.breakDown(nil)
 	assert.Equal(t, 200, w.webhook(n))
 	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// A process may die at any of its operations on the store, before or after the
+// write took place: what was acknowledged happens, and as one event.
+func TestWebhookSurvivesACrashAnywhere(t *testing.T) {
+	for _, word := range []identity.Status{identity.Verified, identity.Failed} {
+		for operations := range 6 {
+			for mode := range 4 {
+				written, async := mode&1 != 0, mode&2 != 0
+				name := fmt.Sprintf("%s after %d operations, written %v, async %v", word, operations, written, async)
+				w := newWorld(t)
+				a := w.start("alice").Attempt
+				w.kit = w.replica(func(c *Config) {
+					c.Store = &crashingStore{Store: w.store, left: operations, written: written}
+					c.Async = async
+				})
+				n := notice{Reference: a, ID: "v1", Status: word}
+				code := w.webhook(n)
+				w.kit = w.replica()
+				for range 10 {
+					w.later(time.Minute)
+				}
+				if code == 200 {
+					assert.Equal(t, string(word), w.status("alice", a), name)
+				}
+				assert.Empty(t, w.record("alice").attempts[0].pending, name)
+				require.Equal(t, 200, w.webhook(n), name)
+				assert.Equal(t, string(word), w.status("alice", a), name)
+				ids := map[string]bool{}
+				for _, e := range w.host.events {
+					ids[e.ID] = true
+				}
+				assert.Len(t, ids, 1, name)
+			}
+		}
+	}
+}
+
+// crashingStore fails for good after some operations. The first write that fails
+// takes place all the same if written is set.
+type crashingStore struct {
+	store.Store
+	left    int
+	written bool
+}
+
+func (s *crashingStore) Get(ctx context.Context, key string) (store.Record, error) {
+	if s.left--; s.left < 0 {
+		return store.Record{}, errStoreIsAway
+	}
+	return s.Store.Get(ctx, key)
+}
+
+func (s *crashingStore) Put(ctx context.Context, key string, w store.Write) error {
+	s.left--
+	if s.left >= 0 {
+		return s.Store.Put(ctx, key, w)
+	}
+	if s.left == -1 && s.written {
+		_ = s.Store.Put(ctx, key, w)
+	}
+	return errStoreIsAway
+}
+
+// The host knew, but that could not be written down, and then the provider
+// withdraws: the host must hear of it.
+func TestLostCommitIsRevoked(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.provider.answer(a, "v1", identity.Failed)
+	w.host.failing(func(e Event) error {
+		if e.Status == identity.Verified {
+			w.store.breakDown(errStoreIsAway)
+		}
+		return nil
+	})
+	require.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	w.store.breakDown(nil)
+	w.clock.add(time.Minute)
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	w.later(time.Hour)
+	assert.Equal(t, []string{"verified", "revoked"}, w.host.heard())
+	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
+}
+
+// Where no worker runs, a notice that is delivered again tells what is owed.
+func TestRedeliveryTellsWhatIsOwed(t *testing.T) {
+	fail := func(Event) error { return errors.New("database is away") }
+	t.Run("a revocation", func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		w.provider.answer(a, "v1", identity.Failed)
+		w.host.failing(fail)
+		n := notice{Reference: a, ID: "v1", Status: identity.Failed}
+		require.Equal(t, 500, w.webhook(n))
+		require.Equal(t, 500, w.webhook(n))
+		w.host.failing(nil)
+		require.Equal(t, 200, w.webhook(n))
+		assert.Equal(t, []string{"verified", "revoked", "revoked", "revoked"}, w.host.heard())
+	})
+	t.Run("a refusal of the host's own", func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return errors.New("under age") } })
+		a := w.start("alice").Attempt
+		w.host.failing(fail)
+		n := notice{Reference: a, ID: "v1", Status: identity.Verified}
+		require.Equal(t, 500, w.webhook(n))
+		require.Equal(t, 500, w.webhook(n))
+		w.host.failing(nil)
+		require.Equal(t, 200, w.webhook(n))
+		assert.Equal(t, []string{"failed", "failed", "failed"}, w.host.heard())
+	})
+}
+
+// A notice is plausible if it is so by the kit's clock or by the store's.
+func TestClocksThatDisagree(t *testing.T) {
+	for _, skew := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
+		w := newWorld(t)
+		w.store.Store = memstore.New(memstore.WithClock(func() time.Time { return w.clock.Now().Add(skew) }))
+		a := w.start("alice").Attempt
+		w.clock.add(time.Minute)
+		n := notice{Reference: a, ID: "v1", Status: identity.Verified, Created: w.clock.Now().Add(-30 * time.Second)}
+		require.Equal(t, 200, w.webhook(n), skew)
+		assert.Equal(t, 200, w.gate("alice"), skew)
+	}
+}
+
+// Who is confirmed is who the provider's answer says, also if the host is told
+// at a later delivery.
+func TestConfirmedDataIsTheFetched(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.ConfirmByFetch = true })
+	a := w.start("alice").Attempt
+	at, err := w.kit.keys.openReference(a)
+	require.NoError(t, err)
+	w.provider.answer(a, "v1", identity.Verified)
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	w.get("alice", "/verify/success?attempt="+a) // fetched, and the host could not be told
+	w.host.failing(nil)
+	forged := identity.Notice{Provider: "fake", Reference: a, Digest: [32]byte{1}}
+	forged.Verification = identity.Verification{ID: "v1", Status: identity.Verified, FirstName: "Forged"}
+	_, err = w.kit.deliver(t.Context(), at, forged, fromWebhook, "")
+	require.NoError(t, err)
+	assert.Equal(t, identity.Verified, w.host.last().Status)
+	assert.Equal(t, person.FirstName, w.host.last().Verification.FirstName)
+}
+
+// Only failures of the callback make a dead letter, not the time that nobody ran.
+func TestOneFailureAfterALongOutage(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Async = true })
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	w.host.failing(func(Event) error { return errors.New("just starting") })
+	w.later(giveUpAfter + time.Hour)
+	w.host.failing(nil)
+	w.later(time.Hour)
+	assert.Equal(t, []string{"verified", "verified"}, w.host.heard())
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// What the host gave up on is not brought to it again, in whatever words or
+// however it comes.
+func TestDeadLetterStaysDead(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Review}))
+	w.provider.answer(a, "v1", identity.Verified)
+	w.host.failing(func(e Event) error { return Permanent(errors.New("no such user")) })
+	for range 48 {
+		w.later(refreshEvery)
+	}
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified, Note: "in other words"}))
+	w.get("alice", "/verify/success?attempt="+a)
+	assert.Equal(t, []string{"review", "verified"}, w.host.heard())
+	assert.Len(t, w.record("alice").attempts[0].pending, 1, "the dead letter")
+}
+
+func TestOutcomesAreCountedOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		async bool
+		fail  error
+		want  Outcome
+	}{
+		{"applied", false, nil, OutcomeApplied},
+		{"applied by the worker", true, nil, OutcomeApplied},
+		{"given up", false, Permanent(errors.New("no such user")), OutcomeDeadLetter},
+		{"given up by the worker", true, Permanent(errors.New("no such user")), OutcomeDeadLetter},
+		{"failed", false, errors.New("database is away"), OutcomeCallbackFailed},
+	} {
+		counted := map[Outcome]int{}
+		w := newWorld(t, func(c *Config) {
+			c.Async = tt.async
+			c.Observe = func(_ context.Context, o Outcome) { counted[o]++ }
+		})
+		a := w.start("alice").Attempt
+		w.host.failing(func(Event) error { return tt.fail })
+		w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified})
+		w.later(time.Millisecond)
+		assert.Equal(t, 1, counted[tt.want], tt.name)
+	}
 }

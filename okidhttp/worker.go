@@ -38,7 +38,8 @@ const (
 // do the live status streams of this kit, so that a server can shut down.
 //
 // A kit needs one Run somewhere. Without it nothing is lost, but what failed
-// waits until it is delivered again, and nothing expires.
+// waits until it is delivered again, with Config.Async nobody is told of anything,
+// and nothing expires.
 func (k *Kit) Run(ctx context.Context) error {
 	defer k.stop.Do(func() { close(k.stopped) })
 	w := newWorker(k)
@@ -137,7 +138,7 @@ const maxTasks = 16
 func (k *Kit) runRecord(ctx context.Context, key string) (err error) {
 	defer func() {
 		if v := recover(); v != nil { // of a provider's; the host's are seen to
-			err = fmt.Errorf("%w\n%s", errPanic, debug.Stack())
+			err = fmt.Errorf("worker panicked\n%s", debug.Stack())
 		}
 	}()
 	of, err := subjectOfKey(key)
@@ -155,11 +156,11 @@ func (k *Kit) runRecord(ctx context.Context, key string) (err error) {
 		if err != nil {
 			return err
 		}
-		due, t := k.nextTask(h)
-		if t == noTask {
+		due := k.nextTask(h)
+		if due.task == noTask {
 			return nil // its due time was rounded, or somebody else has done the work
 		}
-		if err := k.runTask(ctx, h, due, t); err != nil && !errors.Is(err, store.ErrConflict) {
+		if err := k.runTask(ctx, h, due); err != nil && !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
@@ -190,71 +191,66 @@ const (
 	taskRefresh      // ask the provider
 )
 
-// nextDue is what an attempt waits for next, and until when.
-func (k *Kit) nextDue(a *attempt) (t task, at time.Time) {
-	earlier := func(next task, when time.Time) {
-		if !when.IsZero() && (t == noTask || when.Before(at)) {
-			t, at = next, when
+// dueTask is what an attempt waits for next, and until when.
+type dueTask struct {
+	task
+	attempt attemptID
+	event   int64 // to be told
+	at      time.Time
+}
+
+// nextDue is what an attempt waits for next.
+func (k *Kit) nextDue(a *attempt) dueTask {
+	next := dueTask{attempt: a.id}
+	earlier := func(t task, event int64, at time.Time) {
+		if !at.IsZero() && (next.task == noTask || at.Before(next.at)) {
+			next.task, next.event, next.at = t, event, at
 		}
 	}
-	earlier(taskAbandon, a.claimedTo)
+	earlier(taskAbandon, 0, a.claimedTo)
 	for _, p := range a.pending {
 		switch {
 		case p.dead:
-		case a.lease.owner != 0:
-			earlier(taskTell, a.lease.until)
-		default:
-			earlier(taskTell, p.due)
+		case a.lease.owner == 0:
+			earlier(taskTell, p.event, p.due)
+		case p.event == a.lease.event:
+			earlier(taskTell, p.event, a.lease.until) // before what came earlier but failed
 		}
 	}
 	if a.status.Final() || a.alive() {
-		return t, at
+		return next
 	}
 	switch a.status {
 	case identity.Created:
 		if !a.expiresAt.IsZero() {
-			earlier(taskExpire, a.expiresAt.Add(expiryGrace))
+			earlier(taskExpire, 0, a.expiresAt.Add(expiryGrace))
 		}
 	case identity.Started:
-		earlier(taskExpire, a.updatedAt.Add(k.cfg.StartedLimit))
+		earlier(taskExpire, 0, a.updatedAt.Add(k.cfg.StartedLimit))
 	}
 	if a.providerID != "" {
-		earlier(taskRefresh, a.refreshAt)
+		earlier(taskRefresh, 0, a.refreshAt)
 	}
-	return t, at
-}
-
-// dueTask says what is due: in which attempt, and which event is to be told.
-type dueTask struct {
-	attempt attemptID
-	event   int64
+	return next
 }
 
 // nextTask is the first thing in a record that is due.
-func (k *Kit) nextTask(h *held) (dueTask, task) {
+func (k *Kit) nextTask(h *held) dueTask {
 	now := h.clock(k)
 	for i := range h.attempts {
-		a := &h.attempts[i]
-		t, at := k.nextDue(a)
-		if t == noTask || now.Before(at) {
-			continue
+		if due := k.nextDue(&h.attempts[i]); due.task != noTask && !now.Before(due.at) {
+			return due
 		}
-		due := dueTask{attempt: a.id}
-		if t == taskTell {
-			p := a.first(func(p *pending) bool { return !p.dead && (a.lease.owner != 0 || !now.Before(p.due)) })
-			due.event = p.event
-		}
-		return due, t
 	}
-	return dueTask{}, noTask
+	return dueTask{}
 }
 
 // dueIn is how long a record may be left alone, and 0 for ever.
 func (k *Kit) dueIn(h *held) time.Duration {
 	var first time.Time
 	for i := range h.attempts {
-		if t, at := k.nextDue(&h.attempts[i]); t != noTask && (first.IsZero() || at.Before(first)) {
-			first = at
+		if due := k.nextDue(&h.attempts[i]); due.task != noTask && (first.IsZero() || due.at.Before(first)) {
+			first = due.at
 		}
 	}
 	if first.IsZero() {
@@ -265,12 +261,12 @@ func (k *Kit) dueIn(h *held) time.Duration {
 
 // runTask does one thing that is due. An outcome that the host will hear of, or
 // that is tried again later, is no error.
-func (k *Kit) runTask(ctx context.Context, h *held, due dueTask, t task) error {
+func (k *Kit) runTask(ctx context.Context, h *held, due dueTask) error {
 	at := address{h.subject, due.attempt}
 	a := h.find(due.attempt)
 	var outcome Outcome
 	var err error
-	switch t {
+	switch due.task {
 	case taskAbandon:
 		_, err = k.rewrite(ctx, at.subject, h, func(h *held) error { return h.release(due.attempt) })
 	case taskExpire:

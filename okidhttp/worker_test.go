@@ -2,6 +2,8 @@ package okidhttp
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -180,4 +182,113 @@ func TestWorkersShareTheWork(t *testing.T) {
 	}
 	wg.Wait()
 	assert.Len(t, w.host.heard(), users)
+}
+
+// The clock and the provider may both say that it is over.
+func TestExpiryIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.later(30*time.Minute + expiryGrace)
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Expired}))
+	assert.Equal(t, []string{"expired"}, w.host.heard())
+}
+
+// A kit's clock that is set back between the look and the work harms nothing.
+func TestClockIsSetBack(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	w.clock.add(time.Minute)
+	h, err := w.kit.load(t.Context(), hashSubject("alice"))
+	require.NoError(t, err)
+	due := w.kit.nextTask(h)
+	require.Equal(t, taskTell, due.task)
+	w.host.failing(nil)
+	w.clock.add(-10 * time.Minute)
+	require.NoError(t, w.kit.runTask(t.Context(), h, due))
+	assert.Equal(t, []string{"started", "started"}, w.host.heard())
+}
+
+// One callback that hangs holds up nobody else's.
+func TestHangingCallbackHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Async = true })
+		release := make(chan struct{})
+		w.host.failing(func(e Event) error {
+			if e.Subject == "alice" {
+				<-release
+			}
+			return nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error)
+		go func() { ran <- w.kit.Run(ctx) }()
+		for _, user := range []string{"alice", "bob"} {
+			a := w.start(user).Attempt
+			require.Equal(t, 200, w.webhook(notice{Reference: a, ID: user, Status: identity.Verified}))
+			w.clock.add(time.Millisecond)
+			time.Sleep(pollEvery)
+			synctest.Wait()
+		}
+		assert.Equal(t, 200, w.gate("bob"))
+		assert.Equal(t, 403, w.gate("alice"))
+		close(release)
+		cancel()
+		assert.NoError(t, <-ran)
+	})
+}
+
+// A store that can be read but not written is not asked without a pause.
+func TestReadOnlyStoreIsNotHammered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i := range dueBatch + 1 {
+			w.start(strconv.Itoa(i))
+		}
+		w.clock.add(time.Hour)
+		looks := &readOnlyStore{Store: w.store}
+		k := w.replica(func(c *Config) { c.Store = looks })
+		ctx, cancel := context.WithTimeout(t.Context(), 10*pollEvery)
+		defer cancel()
+		require.NoError(t, k.Run(ctx))
+		assert.LessOrEqual(t, looks.dues, 12)
+	})
+}
+
+type readOnlyStore struct {
+	store.Store
+	dues int
+}
+
+func (*readOnlyStore) Put(context.Context, string, store.Write) error { return errStoreIsAway }
+
+func (s *readOnlyStore) Due(ctx context.Context, limit int) ([]string, error) {
+	s.dues++
+	return s.Store.Due(ctx, limit)
+}
+
+// A provider that panics ends neither the worker nor its work on others.
+func TestProviderPanics(t *testing.T) {
+	w := newWorld(t)
+	for _, user := range []string{"alice", "bob"} {
+		a := w.start(user).Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: user, Status: identity.Started}))
+		w.provider.answer(a, user, identity.Verified)
+	}
+	w.kit = w.replica(func(c *Config) { c.Providers = []identity.Provider{panickingProvider{w.provider}} })
+	w.later(refreshEvery)
+	assert.Equal(t, 403, w.gate("alice"))
+	assert.Equal(t, 200, w.gate("bob"))
+	assert.Contains(t, w.log.String(), errPanic.Error())
+}
+
+// panickingProvider does not take alice's id.
+type panickingProvider struct{ *fakeProvider }
+
+func (p panickingProvider) Fetch(ctx context.Context, id string) (identity.Notice, error) {
+	if id == "alice" {
+		panic("no such id")
+	}
+	return p.fakeProvider.Fetch(ctx, id)
 }
