@@ -34,7 +34,11 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 		a.byClock, changed = false, true // the provider says itself what the clock had supposed
 	}
 
-	p := a.first(func(p *pending) bool { return !p.dead && (p.status == v.Status || p.isOf(n)) })
+	p := a.first(func(p *pending) bool {
+		// Old news of a status that the attempt has left is not what the notice says.
+		current := !p.applied || p.status == a.status
+		return !p.dead && (p.isOf(n) || p.status == v.Status && current)
+	})
 	if p != nil {
 		return k.schedule(a, p, src, now, admission{changed: changed})
 	}

@@ -102,7 +102,7 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 		return k.tell(ctx, w, a)
 	}
 
-	basis, events := a.status, a.events
+	basis, events, settled := a.status, a.events, false
 	next, contradicts := transition(a, p.status, fromWebhook)
 	if p.status != identity.Verified {
 		contradicts = a.status != identity.Revoked // or it would have been applied
@@ -113,18 +113,18 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 		switch {
 		case errors.Is(err, identity.ErrNotFound) && contradicts, err == nil && answer == identity.Verified && p.status != identity.Verified:
 			// What stands, or waits for its turn, stays.
-			return k.drop(ctx, w, a, p, basis)
+			return k.drop(ctx, w, a, basis, false)
 		case err != nil:
 			return "", fmt.Errorf("%w: %w", errProvider, err)
 		case !answer.Final() && answer != identity.Review:
 			return "", fmt.Errorf("%w: it has no verdict", errProvider)
 		}
-		w.v = &n.Verification
+		w.v, settled = &n.Verification, true
 		next, _ = transition(a, answer, fromAnswer)
 	}
 	switch next {
 	case "":
-		return k.drop(ctx, w, a, p, basis)
+		return k.drop(ctx, w, a, basis, settled)
 	case identity.Verified:
 		return k.verify(ctx, w, a, basis, events)
 	}
@@ -236,14 +236,22 @@ func (k *Kit) tell(ctx context.Context, w *work, a *attempt) (Outcome, error) {
 	})
 }
 
-// drop commits that a notice changes nothing. A verification of which the host
-// may have heard all the same is revoked.
-func (k *Kit) drop(ctx context.Context, w *work, a *attempt, p *pending, basis identity.Status) (Outcome, error) {
-	if p.status == identity.Verified && a.status != identity.Verified && a.status != identity.Revoked && w.mayKnow(a) {
+// drop commits that a notice changes nothing, or, if the provider was asked and
+// its answer settled it, that nothing which waits to be settled does. A
+// verification of which the host may have heard all the same is revoked.
+func (k *Kit) drop(ctx context.Context, w *work, a *attempt, basis identity.Status, settled bool) (Outcome, error) {
+	dropped := func(q *pending) bool { return q.event == w.event || settled && !q.applied }
+	if p := a.awaits(identity.Verified); p != nil && dropped(p) && a.status != identity.Verified && a.status != identity.Revoked && w.mayKnow(a) {
 		return k.turn(ctx, w, a, basis, identity.Revoked, "")
 	}
 	return OutcomeLate, k.commit(ctx, w, func(a *attempt, _ *pending) error {
-		a.drop(func(q *pending) bool { return q.event == w.event })
+		if a.status != basis {
+			return errOvertaken
+		}
+		if settled && a.status == identity.Expired {
+			a.byClock = false // the provider says so, too
+		}
+		a.drop(dropped)
 		a.lease = lease{}
 		return nil
 	})
