@@ -174,3 +174,17 @@ func TestGateAnswersAsAccepted(t *testing.T) {
 		assert.Equal(t, want, rec.Code, accept)
 	}
 }
+
+// The gate does not need the keys; what was kept does.
+func TestKeptWhenTheKeyIsGone(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Keep = []identity.Field{identity.LastName} })
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	w.kit = w.replica(func(c *Config) { c.Keys = [][]byte{testKey(2)} })
+	assert.Equal(t, 200, w.gate("alice"))
+	_, err := w.kit.Kept(t.Context(), "alice")
+	assert.ErrorIs(t, err, errUnsealable)
+	w.store.breakDown(errStoreIsAway)
+	_, err = w.kit.Kept(t.Context(), "alice")
+	assert.ErrorIs(t, err, errStoreIsAway)
+}

@@ -3,6 +3,7 @@ package okidhttp
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -162,8 +163,9 @@ func sameInEveryOrder(t *testing.T, notices []identity.Status, truth identity.St
 	}
 	var first *end
 	var firstOrder []identity.Status
+	quiet := func(c *Config) { c.Logger = slog.New(slog.DiscardHandler) }
 	permute(notices, func(order []identity.Status) {
-		w := newWorld(t)
+		w := newWorld(t, quiet)
 		a := w.start("alice").Attempt
 		w.provider.answer(a, "v1", truth)
 		for i, word := range order {

@@ -344,3 +344,33 @@ func TestStatusHead(t *testing.T) {
 	assert.Equal(t, 200, rec.Code)
 	assert.Equal(t, "application/json", rec.Header().Get("Content-Type"))
 }
+
+// An attempt that the record has dropped is not found, by its own user either.
+func TestAttemptThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	gone := w.kit.keys.newReference(address{hashSubject("alice"), attemptID{1}})
+	for _, route := range []string{"success", "error", "status", "page"} {
+		assert.Equal(t, 404, w.get("alice", "/verify/"+route+"?attempt="+gone).Code, route)
+	}
+}
+
+// Nobody can begin with a token that has expired; the page offers another.
+func TestPageOfAnExpiredToken(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.clock.add(30 * time.Minute)
+	rec := w.get("alice", "/verify/page?attempt="+a)
+	assert.Equal(t, 303, rec.Code)
+	assert.Equal(t, "https://app.example/verify/page", rec.Header().Get("Location"))
+}
+
+// The page's button leads to the provider that the page was asked for.
+func TestPageOfAnotherProvider(t *testing.T) {
+	w := newWorld(t)
+	second := &fakeProvider{name: "second", clock: w.clock}
+	w.kit = w.replica(func(c *Config) { c.Providers = append(c.Providers, second) })
+	assert.Contains(t, w.get("alice", "/verify/page?provider=second").Body.String(), `action="https://app.example/verify/start?provider=second"`)
+	assert.Equal(t, 404, w.get("alice", "/verify/page?provider=nobody").Code)
+	assert.Equal(t, 405, w.do(httptest.NewRequest("POST", "/verify/page", nil), "alice").Code)
+	assert.Equal(t, 405, w.do(httptest.NewRequest("POST", "/verify/success", nil), "alice").Code)
+}

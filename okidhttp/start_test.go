@@ -231,6 +231,7 @@ func TestStartFails(t *testing.T) {
 	}{
 		{"refused", identity.ErrRefused, 502, false},
 		{"away", identity.ErrUnavailable, 503, false},
+		{"not to be sent", identity.ErrMalformed, 500, false},
 		{"answer lost", fmt.Errorf("%w %w", identity.ErrUnavailable, identity.ErrUncertain), 503, true},
 		{"answer unreadable", fmt.Errorf("%w %w", identity.ErrRefused, identity.ErrUncertain), 502, true},
 	} {
@@ -462,4 +463,25 @@ func TestAtMostMoreThanIsRemembered(t *testing.T) {
 	starts := slices.Repeat([]time.Time{now}, maxStarts)
 	assert.Equal(t, time.Hour, AtMost(maxStarts+1, time.Hour)(now, starts))
 	assert.Zero(t, AtMost(maxStarts+1, time.Hour)(now, starts[1:]))
+}
+
+func TestStartByMultipartForm(t *testing.T) {
+	w := newWorld(t)
+	const body = "--x\r\nContent-Disposition: form-data; name=\"locale\"\r\n\r\nnl\r\n--x--\r\n"
+	r := httptest.NewRequest("POST", "/verify/start", strings.NewReader(body))
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	rec := w.do(r, "alice")
+	assert.Equal(t, 201, rec.Code)
+	assert.Contains(t, rec.Body.String(), `"locale":"nl"`)
+}
+
+// Attempts that never end stop new ones, before the record becomes large.
+func TestStartStopsAtManyOpenAttempts(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.StartLimit = func(time.Time, []time.Time) time.Duration { return 0 } })
+	for i := range maxOpen {
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: strconv.Itoa(i), Status: identity.Review}))
+	}
+	assert.Equal(t, 429, w.tryStart("alice").Code)
+	assert.Len(t, w.provider.starts, maxOpen)
 }

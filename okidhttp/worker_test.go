@@ -280,7 +280,7 @@ func TestProviderPanics(t *testing.T) {
 	w.later(refreshEvery)
 	assert.Equal(t, 403, w.gate("alice"))
 	assert.Equal(t, 200, w.gate("bob"))
-	assert.Contains(t, w.log.String(), errPanic.Error())
+	assert.Contains(t, w.log.String(), "panicked")
 }
 
 // panickingProvider does not take alice's id.
@@ -291,4 +291,21 @@ func (p panickingProvider) Fetch(ctx context.Context, id string) (identity.Notic
 		panic("no such id")
 	}
 	return p.fakeProvider.Fetch(ctx, id)
+}
+
+// An attempt outlives the configuration of its provider, and what is asked of
+// that waits until it is back.
+func TestProviderThatIsNotConfiguredAnyMore(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	w.provider.answer(a, "v1", identity.Verified)
+	with := w.kit
+	w.kit = w.replica(func(c *Config) { c.Providers = []identity.Provider{&fakeProvider{name: "second", clock: w.clock}} })
+	w.later(refreshEvery)
+	assert.Equal(t, "started", w.status("alice", a))
+	assert.Equal(t, 200, w.get("alice", "/verify/page?attempt="+a).Code)
+	w.kit = with
+	w.later(refreshEvery)
+	assert.Equal(t, 200, w.gate("alice"))
 }
