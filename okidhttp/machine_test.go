@@ -453,3 +453,18 @@ func TestEachChangeHasItsEventID(t *testing.T) {
 	}
 	assert.Len(t, ids, 3)
 }
+
+// What the provider answered to settle a contradiction is not undone by a
+// verified notice that waits, though it is what stands already.
+func TestAnswerThatConfirmsWhatStands(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.later(30*time.Minute + expiryGrace)
+	w.provider.answer(a, "v1", identity.Expired)
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed})
+	w.host.failing(nil)
+	w.later(time.Hour)
+	assert.Equal(t, 403, w.gate("alice"))
+}
