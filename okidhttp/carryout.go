@@ -111,6 +111,9 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 		n, err := k.fetch(w.calls, a, w.v.ID)
 		answer := n.Verification.Status
 		switch {
+		case errors.Is(err, identity.ErrNotFound) && !a.status.Final() && p.status != identity.Verified:
+			// Nothing stands, and nobody can tell: what closes counts for more.
+			return k.turn(ctx, w, a, basis, p.status, "")
 		case errors.Is(err, identity.ErrNotFound) && contradicts, err == nil && answer == identity.Verified && p.status != identity.Verified:
 			// What stands, or waits for its turn, stays.
 			return k.drop(ctx, w, a, basis, false)

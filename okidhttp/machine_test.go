@@ -468,3 +468,16 @@ func TestAnswerThatConfirmsWhatStands(t *testing.T) {
 	w.later(time.Hour)
 	assert.Equal(t, 403, w.gate("alice"))
 }
+
+// If nothing stands, and the provider cannot tell, what closes counts for more.
+func TestContradictionThatNobodyCanSettle(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Async = true })
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	w.later(time.Minute)
+	w.later(time.Minute)
+	assert.Equal(t, "failed", w.status("alice", a))
+	assert.Equal(t, 403, w.gate("alice"))
+	assert.Equal(t, []string{"failed"}, w.host.heard())
+}
