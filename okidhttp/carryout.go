@@ -199,7 +199,7 @@ func (k *Kit) turn(ctx context.Context, w *work, a *attempt, basis, next identit
 		event = a.events
 		a.lease.event = event
 		told := pending{event: event, status: next, applied: true, digest: p.digest, notice: sealed, since: now, tries: 1, due: now}
-		a.drop(func(q *pending) bool { return !q.applied }) // the provider has settled them all
+		a.drop(func(q *pending) bool { return !q.applied }) // nothing is left to settle
 		a.pending = append(a.pending, told)
 		return nil
 	})
