@@ -133,18 +133,6 @@ func (k *Kit) become(at address, a *attempt, s identity.Status, v identity.Verif
 	}
 }
 
-// callsTime bounds all that the host and the provider are asked under one lease.
-func (k *Kit) callsTime() time.Duration { return 2 * k.cfg.CallbackTimeout }
-
-// leaseTime covers callsTime and the writes in between. Whoever takes longer may
-// find that somebody else has begun anew, with the same event id.
-func (k *Kit) leaseTime() time.Duration { return k.callsTime() + 10*time.Second }
-
-func (k *Kit) takeLease(a *attempt, p *pending, now time.Time) {
-	p.tries++
-	a.lease = lease{owner: int64(randomNonZero()), until: now.Add(k.leaseTime()), event: p.event}
-}
-
 // belongs reports whether a notice can be about the attempt: the provider and
 // its id are the attempt's, and what the host had sent along is unchanged.
 func (k *Kit) belongs(n identity.Notice, at address, a *attempt) bool {

@@ -18,19 +18,19 @@ type work struct {
 	v     *identity.Verification // what it says; nil: still sealed
 	told  bool                   // OnVerified has succeeded, though it is not committed
 	asked bool                   // OnVerified has been called
-	calls context.Context        // for the host and the provider; ends before the lease does
+	calls context.Context        // for the host and the provider; ends when the lease is lost
 }
 
 // parts are the attempt and its pending notice in the record as it was last
-// read, or errInFlight if the lease was lost.
+// read, or errFenced.
 func (w *work) parts() (*attempt, *pending, error) {
 	a := w.h.find(w.at.attempt)
 	if a == nil || a.lease.owner != w.owner {
-		return nil, nil, errInFlight
+		return nil, nil, errFenced
 	}
 	p := a.first(func(p *pending) bool { return p.event == w.event && !p.dead })
 	if p == nil {
-		return nil, nil, errInFlight
+		return nil, nil, errFenced
 	}
 	return a, p, nil
 }
@@ -60,8 +60,8 @@ func (k *Kit) carryOut(ctx context.Context, w *work) (Outcome, error) {
 	// The sender hanging up is no reason to leave the work half done.
 	ctx = context.WithoutCancel(ctx)
 	var cancel context.CancelFunc
-	w.calls, cancel = context.WithTimeout(ctx, k.callsTime())
-	defer cancel()
+	w.calls, cancel = context.WithTimeout(ctx, 2*k.cfg.CallbackTimeout)
+	defer k.keepLease(w, cancel)()
 	for range maxConflicts {
 		outcome, err := k.tryOnce(ctx, w)
 		switch {

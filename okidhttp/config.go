@@ -130,6 +130,13 @@ type Config struct {
 	// and must be at most 5 minutes. Default: 10 seconds.
 	CallbackTimeout time.Duration
 
+	// Lease is how long a process that is telling the host may stay silent before
+	// another one takes over, with the same event: after a crash the host is told
+	// again that much later. While a callback runs, however long, the lease is
+	// renewed every third of it. Between 1 second and 10 minutes. Default: 30
+	// seconds.
+	Lease time.Duration
+
 	// StartedLimit is how long a verification that was started may take before
 	// it counts as expired. Default: 24 hours.
 	StartedLimit time.Duration
@@ -263,6 +270,7 @@ func (c *Config) complete() error {
 		}
 	}
 	orDuration("CallbackTimeout", &c.CallbackTimeout, time.Millisecond, 5*time.Minute, 10*time.Second)
+	orDuration("Lease", &c.Lease, time.Second, 10*time.Minute, 30*time.Second)
 	orDuration("StartedLimit", &c.StartedLimit, time.Minute, 90*24*time.Hour, 24*time.Hour)
 	orDuration("Retention", &c.Retention, 90*24*time.Hour, 100*365*24*time.Hour, 10*365*24*time.Hour)
 	if c.MaxBody == 0 {

@@ -27,9 +27,11 @@ import (
 // for Run or for the next delivery to carry out.
 
 var (
-	// errInFlight: the lease is held, or was lost, so the notice is durable or
-	// taken care of elsewhere, but whether it took effect cannot be said now.
+	// errInFlight: somebody else holds the lease, so the notice is durable or
+	// taken care of, but whether it took effect cannot be said now.
 	errInFlight = errors.New("notice is being handled elsewhere")
+	// errFenced: the lease was lost, so whoever took it decides.
+	errFenced = fmt.Errorf("lease was lost: %w", errInFlight)
 	// errCallback wraps what the host's function returned.
 	errCallback = errors.New("callback failed")
 	// errProvider wraps what the provider answered when it had to be asked.

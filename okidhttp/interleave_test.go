@@ -364,7 +364,7 @@ func (w *walk) overran(op *operation) bool {
 	if until.IsZero() {
 		until = w.clock.Now()
 	}
-	return until.Sub(op.began) >= w.kit.leaseTime()
+	return until.Sub(op.began) >= w.kit.cfg.Lease
 }
 
 // judge compares what everybody believes in the end.

@@ -44,15 +44,6 @@ type attempt struct {
 	later
 }
 
-// lease is the right to call the host about an attempt. Whoever holds it wrote
-// its owner number into the record; a holder that finds another number there has
-// lost it.
-type lease struct {
-	owner int64
-	until time.Time
-	event int64 // what it was taken for
-}
-
 // pending is a notice of which the host has not been told yet.
 type pending struct {
 	event    int64           // the number of the event that the host is to be told of
@@ -324,8 +315,3 @@ func (a *attempt) see(digest [32]byte) {
 
 // short is as much of a digest as is kept.
 func short(digest [32]byte) [digestLen]byte { return [digestLen]byte(digest[:digestLen]) }
-
-// leased reports whether somebody holds the lease at now.
-func (a *attempt) leased(now time.Time) bool {
-	return a.lease.owner != 0 && now.Before(a.lease.until)
-}

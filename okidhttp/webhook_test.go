@@ -614,7 +614,7 @@ func TestLeaseOfACrashedProcess(t *testing.T) {
 	require.NotEmpty(t, id)
 	w.host.failing(nil)
 	assert.Equal(t, 503, w.webhook(n), "the lease holds")
-	w.later(w.kit.leaseTime() - time.Second)
+	w.later(w.kit.cfg.Lease - time.Second)
 	assert.Len(t, w.host.heard(), 1)
 	w.later(time.Second)
 	assert.Equal(t, []string{"verified", "verified"}, w.host.heard())
@@ -643,7 +643,7 @@ func TestFencedCommit(t *testing.T) {
 			return nil
 		}
 		slept = true
-		w.clock.add(w.kit.leaseTime()) // paused past the end of the lease
+		w.clock.add(w.kit.cfg.Lease) // paused past the end of the lease
 		other := w.replica()
 		rec := httptest.NewRecorder()
 		other.ServeHTTP(rec, w.webhookRequest(n))

@@ -1,0 +1,68 @@
+package okidhttp
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// lease is the right to call the host about an attempt. Whoever holds it wrote
+// its owner number into the record; a holder that finds another number there has
+// lost it.
+type lease struct {
+	owner int64
+	until time.Time
+	event int64 // what it was taken for
+}
+
+// leased reports whether somebody holds the lease at now.
+func (a *attempt) leased(now time.Time) bool {
+	return a.lease.owner != 0 && now.Before(a.lease.until)
+}
+
+// takeLease gives whoever writes the attempt next the lease for a pending notice.
+func (k *Kit) takeLease(a *attempt, p *pending, now time.Time) {
+	p.tries++
+	a.lease = lease{owner: int64(randomNonZero()), until: now.Add(k.cfg.Lease), event: p.event}
+}
+
+// keepLease starts to renew the lease of w, until w.calls ends. It ends the calls
+// with cancel when somebody else has the lease. The function that it returns ends
+// both, and waits for a renewal under way.
+func (k *Kit) keepLease(w *work, cancel context.CancelFunc) (stop func()) {
+	var mu sync.Mutex // held by a renewal
+	var timer *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(k.cfg.Lease/3, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if w.calls.Err() != nil {
+			return
+		}
+		if err := k.renewLease(w.calls, w.at, w.owner); errors.Is(err, errFenced) {
+			cancel()
+			return
+		}
+		timer.Reset(k.cfg.Lease / 3) // also if the store is away: it may be back in time
+	})
+	return func() {
+		cancel()
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+	}
+}
+
+func (k *Kit) renewLease(ctx context.Context, at address, owner int64) error {
+	_, err := k.rewrite(ctx, at.subject, nil, func(h *held) error {
+		a := h.find(at.attempt)
+		if a == nil || a.lease.owner != owner {
+			return errFenced
+		}
+		a.lease.until = h.now.Add(k.cfg.Lease)
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,94 @@
+package okidhttp
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/memstore"
+)
+
+// slowHost is a world in a synctest bubble, with one clock, whose OnVerified takes
+// as long as the test says.
+func slowHost(t *testing.T, takes func(context.Context) error) *world {
+	return newWorld(t, func(c *Config) {
+		c.Store, c.Now = memstore.New(), time.Now
+		c.Lease, c.CallbackTimeout = 3*time.Second, time.Minute
+		told := c.OnVerified
+		c.OnVerified = func(ctx context.Context, e Event) error {
+			if err := told(ctx, e); err != nil {
+				return err
+			}
+			return takes(ctx)
+		}
+	})
+}
+
+func TestLeaseIsRenewedWhileTheHostIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := slowHost(t, func(context.Context) error {
+			<-time.After(25 * time.Second)
+			return nil
+		})
+		other := w.replica(func(c *Config) { *c = w.kit.cfg; c.Keys = [][]byte{testKey(1)} })
+		ref := w.start("alice").Attempt
+
+		answered := make(chan int)
+		n := notice{Reference: ref, ID: "v1", Status: identity.Verified, At: time.Now()}
+		go func() { answered <- w.webhook(n) }()
+		for range 24 {
+			<-time.After(time.Second)
+			runOnce(t, other)
+			assert.Equal(t, 1, len(w.host.heard()), "the other process leaves the lease alone")
+		}
+		assert.Equal(t, 200, <-answered)
+		assert.Equal(t, []string{"verified"}, w.host.heard())
+		assert.Equal(t, 200, w.gate("alice"))
+	})
+}
+
+func TestLeaseOfAProcessThatDiedIsTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := slowHost(t, func(context.Context) error { return nil })
+		ref := w.start("alice").Attempt
+		h, err := w.kit.load(t.Context(), hashSubject("alice"))
+		require.NoError(t, err)
+		a := h.find(h.attempts[0].id)
+		n := identity.Notice{Provider: "fake", Reference: ref, Verification: identity.Verification{ID: "v1", Status: identity.Verified}}
+		ad := w.kit.admit(address{h.subject, a.id}, a, n, fromWebhook, h.now)
+		require.NotZero(t, ad.owed)
+		require.NoError(t, w.kit.save(t.Context(), h)) // and nobody renews it
+
+		<-time.After(2 * time.Second)
+		w.work()
+		assert.Empty(t, w.host.heard())
+		<-time.After(2 * time.Second)
+		w.work()
+		assert.Equal(t, []string{"verified"}, w.host.heard())
+	})
+}
+
+func TestLostLeaseEndsTheCallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := make(chan struct{})
+		w := slowHost(t, func(ctx context.Context) error {
+			close(began)
+			<-ctx.Done()
+			return nil // the host does not even say so
+		})
+		n := notice{Reference: w.start("alice").Attempt, ID: "v1", Status: identity.Verified, At: time.Now()}
+		answered := make(chan int)
+		go func() { answered <- w.webhook(n) }()
+		<-began
+		erasedAt := time.Now()
+		require.NoError(t, w.kit.Erase(t.Context(), "alice"))
+		assert.Equal(t, 503, <-answered)
+		assert.LessOrEqual(t, time.Since(erasedAt), w.kit.cfg.Lease/3)
+		assert.Equal(t, 403, w.gate("alice"), "what was done under a lost lease does not stand")
+	})
+}
