@@ -74,7 +74,9 @@ func (k *Kit) take(at address, a *attempt, n identity.Notice, next identity.Stat
 	}
 	if !unsettled {
 		k.become(at, a, next, n.Verification, now)
-		a.byClock = src == fromClock
+		if a.byClock = src == fromClock; a.byClock {
+			a.drop(func(p *pending) bool { return p.held }) // nobody came back for it
+		}
 		if next == identity.Verified {
 			a.drop(func(*pending) bool { return true }) // older news would contradict it
 		}
@@ -96,6 +98,8 @@ func (k *Kit) schedule(a *attempt, p *pending, src source, now time.Time, ad adm
 		p.due = now.Add(time.Second)
 	}
 	switch {
+	case p.held:
+		ad.outcome = OutcomeDuplicate
 	case k.cfg.Async && ad.taken:
 		ad.outcome = OutcomeQueued
 	case leased, src == fromFetch && now.Before(p.due):

@@ -129,6 +129,9 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 	case "":
 		return k.drop(ctx, w, a, basis, settled)
 	case identity.Verified:
+		if k.cfg.RequireReturn && !a.returned {
+			return k.hold(ctx, w)
+		}
 		return k.verify(ctx, w, a, basis, events)
 	}
 	return k.turn(ctx, w, a, basis, next, "")
@@ -175,6 +178,19 @@ func (k *Kit) verify(ctx context.Context, w *work, a *attempt, basis identity.St
 		k.become(w.at, a, identity.Verified, *w.v, w.h.clock(k))
 		a.byClock = false
 		a.drop(func(*pending) bool { return true }) // older news would contradict it
+		a.lease = lease{}
+		return nil
+	})
+}
+
+// hold leaves a verification for when its subject comes back.
+func (k *Kit) hold(ctx context.Context, w *work) (Outcome, error) {
+	return OutcomeHeld, k.commit(ctx, w, func(a *attempt, p *pending) error {
+		if a.returned {
+			return errOvertaken
+		}
+		p.held = true
+		p.unheard++
 		a.lease = lease{}
 		return nil
 	})

@@ -49,7 +49,7 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request) {
 		k.render(w, http.StatusNotFound, messagePage{Title: problemNotFound.Title, Text: problemNotFound.Detail})
 		return
 	}
-	if !a.status.Final() {
+	if !a.status.Final() || a.byClock {
 		a = k.refreshFor(ctx, at, a, refreshRequest{id: a.providerID, every: returnEvery, returned: true})
 	}
 	k.sendOn(w, r, at, a)

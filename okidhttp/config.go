@@ -112,6 +112,14 @@ type Config struct {
 	// anybody. If it cannot be asked, the verification waits.
 	ConfirmByFetch bool
 
+	// RequireReturn holds a verification back until its subject has come back from
+	// the provider, logged in, to Success or Error. Somebody who was tricked into
+	// finishing an attempt that was begun from another account then verifies
+	// nobody, unless whoever began it opens that URL, too; so let Decide compare
+	// names as well. A flow that is finished on another device needs the subject
+	// to be logged in there. Off: a verification counts when it is known.
+	RequireReturn bool
+
 	// Async answers a webhook as soon as its notice is durable, and leaves the
 	// callback to [Kit.Run]. Off: the callback runs within the request.
 	Async bool

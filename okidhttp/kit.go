@@ -122,6 +122,9 @@ const (
 	OutcomeApplied Outcome = "applied"
 	// OutcomeQueued: a notice is durable, and Run will tell the host.
 	OutcomeQueued Outcome = "queued"
+	// OutcomeHeld: a verification is durable, and waits for its subject to come
+	// back (Config.RequireReturn).
+	OutcomeHeld Outcome = "held"
 	// OutcomeDuplicate: a notice was delivered again.
 	OutcomeDuplicate Outcome = "duplicate"
 	// OutcomeLate: a notice says nothing that still matters.
@@ -168,7 +171,7 @@ func (o Outcome) level() slog.Level {
 	switch o {
 	case OutcomeDuplicate, OutcomeLate, OutcomeInFlight, OutcomeQueued:
 		return slog.LevelDebug
-	case OutcomeApplied, OutcomeVetoed, OutcomeStarted, OutcomeLimited:
+	case OutcomeApplied, OutcomeHeld, OutcomeVetoed, OutcomeStarted, OutcomeLimited:
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn

@@ -58,6 +58,7 @@ type pending struct {
 	failures int64     // how often the callback failed
 	told     bool      // OnVerified has succeeded, but could not be committed
 	due      time.Time // of the next try
+	held     bool      // it waits for the subject to come back
 	dead     bool      // the host gave up on it: a dead letter
 	later
 }
@@ -197,6 +198,7 @@ func (p *pending) fields(c *coder) {
 	c.int(11, &p.failures)
 	c.flag(12, &p.told)
 	c.int(13, &p.unheard)
+	c.flag(14, &p.held)
 }
 
 func (g *Grant) fields(c *coder) {
@@ -276,9 +278,20 @@ func (a *attempt) awaits(s identity.Status) *pending {
 	return a.first(func(p *pending) bool { return p.status == s && !p.dead })
 }
 
-// alive reports whether any notice waits for its callback.
+// alive reports whether any notice waits for its callback, and for nobody else.
 func (a *attempt) alive() bool {
-	return a.first(func(p *pending) bool { return !p.dead }) != nil
+	return a.first(func(p *pending) bool { return !p.dead && !p.held }) != nil
+}
+
+// comeBack notes that the subject came back from the provider, which is what held
+// notices waited for.
+func (a *attempt) comeBack(now time.Time) {
+	a.returned = true
+	for i := range a.pending {
+		if p := &a.pending[i]; p.held {
+			p.held, p.due = false, now
+		}
+	}
 }
 
 // contradicted reports whether a notice waits to be settled that says something

@@ -35,7 +35,7 @@ func sampleRecord() *record {
 				context: []byte("sealed context"), returned: true, fetchedAt: at(3), refreshAt: at(7),
 				seen: [][digestLen]byte{{1}, {2}},
 				pending: []pending{
-					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, failures: 2, unheard: 1, told: true, due: at(6), dead: true, event: 3, digest: [digestLen]byte{1}},
+					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, failures: 2, unheard: 1, told: true, due: at(6), held: true, dead: true, event: 3, digest: [digestLen]byte{1}},
 					{status: identity.Started, event: 4},
 				},
 				lease: lease{owner: -1 << 63, until: at(9), event: 4},

@@ -210,7 +210,7 @@ func (k *Kit) nextDue(a *attempt) dueTask {
 	earlier(taskAbandon, 0, a.claimedTo)
 	for _, p := range a.pending {
 		switch {
-		case p.dead:
+		case p.dead, p.held:
 		case a.lease.owner == 0:
 			earlier(taskTell, p.event, p.due)
 		case p.event == a.lease.event:
@@ -335,7 +335,9 @@ func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identi
 		if !asks && (!r.returned || a.returned) {
 			return errUnchanged
 		}
-		a.returned = a.returned || r.returned
+		if r.returned {
+			a.comeBack(h.now)
+		}
 		if asks {
 			a.fetchedAt = h.now
 			if !a.status.Final() {

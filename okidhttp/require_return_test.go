@@ -1,0 +1,103 @@
+package okidhttp
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+func relayed(t *testing.T, changes ...func(*Config)) (w *world, ref string) {
+	w = newWorld(t, append(changes, func(c *Config) { c.RequireReturn = true })...)
+	ref = w.start("mallory").Attempt
+	w.provider.answer(ref, "v1", identity.Verified)
+	return w, ref
+}
+
+// Somebody who finishes an attempt that another account began verifies nobody.
+func TestHeldUntilTheSubjectComesBack(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"sync":    func(*Config) {},
+		"async":   func(c *Config) { c.Async = true },
+		"confirm": func(c *Config) { c.ConfirmByFetch = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, ref := relayed(t, change)
+			completed := notice{Reference: ref, ID: "v1", Status: identity.Verified}
+			assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Started}))
+			assert.Equal(t, 200, w.webhook(completed))
+			assert.Equal(t, 200, w.webhook(completed))
+			w.later(time.Hour)
+			for _, user := range []string{"", "victim"} {
+				rec := w.get(user, "/verify/success?attempt="+ref)
+				assert.Equal(t, 200, rec.Code)
+				assert.NotContains(t, rec.Body.String(), ref)
+			}
+			w.later(10 * time.Minute)
+			assert.Equal(t, []string{"started"}, w.host.heard())
+			assert.Equal(t, "started", w.status("mallory", ref))
+			assert.Equal(t, 403, w.gate("mallory"))
+
+			w.clock.add(returnEvery)
+			rec := w.get("mallory", "/verify/success?attempt="+ref)
+			if name == "async" {
+				w.later(time.Second)
+			} else {
+				assert.Equal(t, 303, rec.Code, "the verdict is there at once")
+			}
+			assert.Equal(t, []string{"started", "verified"}, w.host.heard())
+			assert.Equal(t, 200, w.gate("mallory"))
+			assert.Equal(t, 200, w.webhook(completed))
+			assert.Len(t, w.host.heard(), 2)
+		})
+	}
+}
+
+func TestHeldWithoutTheProvider(t *testing.T) {
+	w, ref := relayed(t)
+	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	w.provider.away = identity.ErrUnavailable
+	assert.Equal(t, 200, w.get("mallory", "/verify/success?attempt="+ref).Code, "the pending page")
+	w.later(time.Second)
+	assert.Equal(t, []string{"verified"}, w.host.heard(), "the signed notice is enough")
+	assert.Equal(t, 200, w.gate("mallory"))
+}
+
+func TestReturnedBeforeTheWebhook(t *testing.T) {
+	w, ref := relayed(t)
+	delete(w.provider.answers, "v1")
+	assert.Equal(t, 200, w.get("mallory", "/verify/error?attempt="+ref).Code)
+	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, 200, w.gate("mallory"))
+}
+
+// What closes is never held.
+func TestHeldIsContradicted(t *testing.T) {
+	w, ref := relayed(t)
+	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	w.provider.answer(ref, "v1", identity.Failed)
+	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
+	assert.Equal(t, []string{"failed"}, w.host.heard(), "the host has never heard of the verification")
+	w.get("mallory", "/verify/success?attempt="+ref)
+	assert.Equal(t, "failed", w.status("mallory", ref))
+	assert.Equal(t, 403, w.gate("mallory"))
+}
+
+// Nobody comes back: the attempt expires, and what was held of a person is gone.
+// Who comes later is still verified, since the provider is asked.
+func TestHeldExpires(t *testing.T) {
+	w, ref := relayed(t)
+	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Started}))
+	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	assert.Len(t, w.record("mallory").attempts[0].pending, 1)
+	w.later(25 * time.Hour)
+	w.later(time.Minute)
+	assert.Equal(t, []string{"started", "expired"}, w.host.heard())
+	assert.Empty(t, w.record("mallory").attempts[0].pending)
+
+	assert.Equal(t, 303, w.get("mallory", "/verify/success?attempt="+ref).Code)
+	assert.Equal(t, []string{"started", "expired", "verified"}, w.host.heard())
+	assert.Equal(t, 200, w.gate("mallory"))
+}
