@@ -37,7 +37,7 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 	p := a.first(func(p *pending) bool {
 		// Old news of a status that the attempt has left is not what the notice says.
 		current := !p.applied || p.status == a.status
-		return !p.dead && (p.isOf(n) || p.status == v.Status && current)
+		return p.isOf(n) || p.status == v.Status && current
 	})
 	if p != nil {
 		return k.schedule(a, p, src, now, admission{changed: changed})
@@ -76,9 +76,14 @@ func (k *Kit) take(at address, a *attempt, n identity.Notice, next identity.Stat
 		k.become(at, a, next, n.Verification, now)
 		if a.byClock = src == fromClock; a.byClock {
 			a.drop(func(p *pending) bool { return p.held }) // nobody came back for it
+			if a.unaddressable() {
+				a.events++
+				a.addLetter(letter{event: a.events, reason: DeadUnaddressable, status: next, applied: true, since: now})
+			}
 		}
 		if next == identity.Verified {
 			a.drop(func(*pending) bool { return true }) // older news would contradict it
+			a.dropLetters(func(*letter) bool { return true })
 		}
 		if k.cfg.callback(next) == nil {
 			return nil
@@ -161,6 +166,7 @@ func (a *attempt) learn(id string, now time.Time) bool {
 		return false
 	}
 	a.providerID = id
+	a.dropLetters(func(l *letter) bool { return l.reason == DeadUnaddressable })
 	if !a.status.Final() {
 		a.refreshAt = now.Add(refreshEvery)
 	}

@@ -28,7 +28,7 @@ func (w *work) parts() (*attempt, *pending, error) {
 	if a == nil || a.lease.owner != w.owner {
 		return nil, nil, errFenced
 	}
-	p := a.first(func(p *pending) bool { return p.event == w.event && !p.dead })
+	p := a.first(func(p *pending) bool { return p.event == w.event })
 	if p == nil {
 		return nil, nil, errFenced
 	}
@@ -87,14 +87,9 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 	}
 	w.told = w.told || p.told
 	if w.v == nil {
-		v, err := k.openNotice(w.at, p.notice)
-		switch {
-		case err == nil:
-		case !p.applied && p.status != identity.Verified:
-			// To settle a contradiction its id is enough.
-			v = identity.Verification{ID: a.providerID, Status: p.status}
-		default:
-			return "", fmt.Errorf("%w: %w", errCallback, err)
+		v, err := k.verification(w, a, p)
+		if err != nil {
+			return "", err
 		}
 		w.v = &v
 	}
@@ -107,7 +102,8 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 	if p.status != identity.Verified {
 		contradicts = a.status != identity.Revoked // or it would have been applied
 	}
-	if contradicts || next == identity.Verified && k.cfg.ConfirmByFetch && !p.fetched {
+	unconfirmed := k.cfg.ConfirmByFetch && !p.fetched || p.replayed()
+	if contradicts || next == identity.Verified && unconfirmed {
 		n, err := k.fetch(w.calls, a, w.v.ID)
 		answer := n.Verification.Status
 		switch {
@@ -135,6 +131,33 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 		return k.verify(ctx, w, a, basis, events)
 	}
 	return k.turn(ctx, w, a, basis, next, "")
+}
+
+// verification is what a pending notice says. Of a replayed one the provider knows
+// more than we do.
+func (k *Kit) verification(w *work, a *attempt, p *pending) (identity.Verification, error) {
+	bare := identity.Verification{ID: a.providerID, Status: p.status}
+	switch {
+	case !p.replayed():
+		v, err := k.openNotice(w.at, p.notice)
+		if err != nil && (p.applied || p.status == identity.Verified) {
+			return v, fmt.Errorf("%w: %w", errCallback, err)
+		} else if err != nil {
+			return bare, nil // to settle a contradiction its id is enough
+		}
+		return v, nil
+	case !p.applied || a.providerID == "":
+		return bare, nil
+	}
+	n, err := k.fetch(w.calls, a, a.providerID)
+	if errors.Is(err, identity.ErrNotFound) {
+		return bare, nil
+	} else if err != nil {
+		return bare, fmt.Errorf("%w: %w", errProvider, err)
+	}
+	v := n.Verification
+	v.Status = p.status
+	return v, nil
 }
 
 // mayKnow reports whether the host may have heard of a verification that was
@@ -178,6 +201,7 @@ func (k *Kit) verify(ctx context.Context, w *work, a *attempt, basis identity.St
 		k.become(w.at, a, identity.Verified, *w.v, w.h.clock(k))
 		a.byClock = false
 		a.drop(func(*pending) bool { return true }) // older news would contradict it
+		a.dropLetters(func(*letter) bool { return true })
 		a.lease = lease{}
 		return nil
 	})
@@ -250,6 +274,7 @@ func (k *Kit) tell(ctx context.Context, w *work, a *attempt) (Outcome, error) {
 		// Older news that could not be told would now come after newer.
 		told := p.event
 		a.drop(func(q *pending) bool { return q.applied && q.event <= told })
+		a.dropLetters(func(l *letter) bool { return l.reason == DeadCallback && l.applied && l.event <= told })
 		a.lease = lease{}
 		return nil
 	})
@@ -307,8 +332,9 @@ func (k *Kit) postpone(ctx context.Context, w *work, cause error) (Outcome, erro
 			return nil
 		}
 		outcome = OutcomeDeadLetter
-		p.dead, p.notice = true, nil
-		if p.status == identity.Verified {
+		verified := p.status == identity.Verified
+		a.giveUp(p, now)
+		if verified {
 			// Nobody is verified of whom the host will not hear.
 			k.become(w.at, a, identity.Failed, *cmp.Or(w.v, &identity.Verification{}), now)
 			a.byClock = false
@@ -323,6 +349,7 @@ func (k *Kit) postpone(ctx context.Context, w *work, cause error) (Outcome, erro
 	}
 	k.observe(ctx, outcome, "attempt", w.at.attempt, "event", id, "error", cause)
 	if outcome == OutcomeDeadLetter {
+		k.wakeUp() // to list it
 		return outcome, nil
 	}
 	return outcome, cause

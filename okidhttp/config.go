@@ -149,10 +149,15 @@ type Config struct {
 	// it counts as expired. Default: 24 hours.
 	StartedLimit time.Duration
 
-	// Retention is how long a record outlives its last change. When it goes, the
-	// gate closes, and webhooks for it change nothing. At least 90 days.
-	// Default: 10 years.
+	// Retention is how long the record of somebody who is verified outlives its
+	// last change. When it goes, the gate closes, and webhooks for it change
+	// nothing. At least 90 days. Default: 10 years.
 	Retention time.Duration
+
+	// UnverifiedRetention is the same for everybody else: whoever never came to
+	// the end, was refused, or is no longer verified. At least 100 days, so that no
+	// attempt outlasts it. Default: 180 days.
+	UnverifiedRetention time.Duration
 
 	// MaxBody bounds the body of a webhook, in bytes: at most 256 KiB, since what
 	// it says must fit into a record. Default: 256 KiB.
@@ -281,6 +286,7 @@ func (c *Config) complete() error {
 	orDuration("Lease", &c.Lease, time.Second, 10*time.Minute, 30*time.Second)
 	orDuration("StartedLimit", &c.StartedLimit, time.Minute, 90*24*time.Hour, 24*time.Hour)
 	orDuration("Retention", &c.Retention, 90*24*time.Hour, 100*365*24*time.Hour, 10*365*24*time.Hour)
+	orDuration("UnverifiedRetention", &c.UnverifiedRetention, 100*24*time.Hour, 100*365*24*time.Hour, 180*24*time.Hour)
 	if c.MaxBody == 0 {
 		c.MaxBody = 256 << 10
 	}

@@ -69,6 +69,8 @@ func TestNewRefuses(t *testing.T) {
 		"negative timeout":     {func(c *Config) { c.CallbackTimeout = -1 }, "CallbackTimeout is not between"},
 		"started limit":        {func(c *Config) { c.StartedLimit = time.Second }, "StartedLimit is not between"},
 		"retention":            {func(c *Config) { c.Retention = time.Hour }, "Retention is not between"},
+		"unverified retention": {func(c *Config) { c.UnverifiedRetention = time.Hour }, "UnverifiedRetention is not between"},
+		"lease":                {func(c *Config) { c.Lease = time.Millisecond }, "Lease is not between"},
 		"body":                 {func(c *Config) { c.MaxBody = 1 }, "MaxBody is not between"},
 		"AfterSuccess":         {func(c *Config) { c.AfterSuccess = "//evil.example" }, "AfterSuccess is neither"},
 		"AfterError":           {func(c *Config) { c.AfterError = "javascript:alert(1)" }, "AfterError is neither"},

@@ -90,19 +90,29 @@ func (k *Kit) save(ctx context.Context, h *held) error {
 		Value:    h.encode(h.subject),
 		Replaces: h.version,
 		Version:  randomNonZero(),
-		TTL:      k.cfg.Retention,
+		TTL:      k.cfg.UnverifiedRetention,
 		DueIn:    k.dueIn(h),
 	}
-	err := k.put(ctx, h.subject.key(), w)
+	if h.grant() != nil {
+		w.TTL = k.cfg.Retention
+	}
+	err := k.write(ctx, h.subject.key(), w)
+	if err == nil {
+		h.version = w.Version
+	}
+	return err
+}
+
+// write puts a record, and once more if the answer may be lost though the write
+// is not: the same write recognises itself.
+func (k *Kit) write(ctx context.Context, key string, w store.Write) error {
+	err := k.put(ctx, key, w)
 	if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrInvalid) {
-		// The answer may be lost though the write is not. The same write again
-		// recognises itself.
-		err = k.put(ctx, h.subject.key(), w)
+		err = k.put(ctx, key, w)
 	}
 	if err != nil {
 		return storeError(err)
 	}
-	h.version = w.Version
 	return nil
 }
 

@@ -12,8 +12,9 @@ import "context"
 func (k *Kit) Erase(ctx context.Context, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := k.cfg.Store.Delete(ctx, hashSubject(subject).key()); err != nil {
+	hash := hashSubject(subject)
+	if err := k.cfg.Store.Delete(ctx, hash.key()); err != nil {
 		return storeError(err)
 	}
-	return nil
+	return k.unlist(ctx, hash)
 }

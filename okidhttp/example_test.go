@@ -296,3 +296,35 @@ func ExamplePermanent() {
 	// 500
 	// 200
 }
+
+// What was given up is listed, and can be tried again when its cause is mended.
+func ExampleKit_DeadLetters() {
+	problem := okidhttp.Permanent(errors.New("alice has no account yet"))
+	kit, fake := app(func(c *okidhttp.Config) {
+		c.OnFailed = func(context.Context, okidhttp.Event) error { return problem }
+	})
+	defer fake.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go kit.Run(ctx)
+
+	attempt, _ := start(kit, "alice")
+	deliver(kit, webhook(attempt, okid.EventFailed, okid.StatusFailed))
+	var dead okidhttp.DeadLetter
+	for dead.ID == "" {
+		<-time.After(10 * time.Millisecond) // until Run has listed it
+		for letter, err := range kit.DeadLetters(ctx) {
+			if err != nil {
+				panic(err)
+			}
+			dead = letter
+		}
+	}
+	fmt.Println(dead.Reason, dead.Status, "of", dead.Subject)
+
+	problem = nil
+	fmt.Println(kit.ReplayDeadLetter(ctx, dead.ID))
+	// Output:
+	// callback failed of alice
+	// <nil>
+}

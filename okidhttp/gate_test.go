@@ -188,3 +188,15 @@ func TestKeptWhenTheKeyIsGone(t *testing.T) {
 	_, err = w.kit.Kept(t.Context(), "alice")
 	assert.ErrorIs(t, err, errStoreIsAway)
 }
+
+// Whoever is not verified is forgotten sooner.
+func TestUnverifiedRetention(t *testing.T) {
+	w := newWorld(t)
+	for user, s := range map[string]identity.Status{"alice": identity.Verified, "bob": identity.Failed} {
+		require.Equal(t, 200, w.webhook(notice{Reference: w.start(user).Attempt, ID: user, Status: s}))
+	}
+	w.later(180 * 24 * time.Hour)
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.NotEmpty(t, w.record("alice").attempts)
+	assert.Empty(t, w.record("bob").attempts)
+}

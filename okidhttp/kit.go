@@ -25,6 +25,7 @@ type Kit struct {
 	stopped   chan struct{} // closed when Run has ended
 	stop      sync.Once
 	streams   streamCounter
+	refreshes perSecond
 }
 
 // New checks the configuration and returns the kit. The error names every
@@ -155,6 +156,9 @@ const (
 	OutcomeCallbackFailed Outcome = "callback_failed"
 	// OutcomeDeadLetter: a notice was given up.
 	OutcomeDeadLetter Outcome = "dead_letter"
+	// OutcomeUnaddressable: an attempt has expired whose user came back from the
+	// provider, but of which no webhook ever came.
+	OutcomeUnaddressable Outcome = "unaddressable"
 	// OutcomeProviderFailed: the provider could not be asked, or refused.
 	OutcomeProviderFailed Outcome = "provider_failed"
 	// OutcomeStoreFailed: the store could not be read or written.

@@ -35,9 +35,12 @@ type attempt struct {
 	returned   bool      // the subject came back from the provider
 	fetchedAt  time.Time // when the provider was last asked
 	refreshAt  time.Time // when the worker asks the provider next
+	unanswered int64     // how often in a row it did not answer
 	seen       [][digestLen]byte
 	events     int64     // how many events there have been; numbers them
 	pending    []pending // in the order of their events
+	letters    []letter  // of which the host will not be told any more
+	listAt     time.Time // when the attempt is entered in the list of dead letters
 	lease      lease
 	grant      *Grant // what a verified attempt grants
 	kept       []byte // sealed fields named in Config.Keep
@@ -59,7 +62,6 @@ type pending struct {
 	told     bool      // OnVerified has succeeded, but could not be committed
 	due      time.Time // of the next try
 	held     bool      // it waits for the subject to come back
-	dead     bool      // the host gave up on it: a dead letter
 	later
 }
 
@@ -86,7 +88,7 @@ const (
 	// boundLen is how much of the subject's hash stands in the record.
 	boundLen = 16
 	// maxFinished is how many finished attempts a record keeps beside those on
-	// which something depends.
+	// which something depends, and how many with dead letters.
 	maxFinished = 8
 )
 
@@ -182,6 +184,9 @@ func (a *attempt) fields(c *coder) {
 	c.time(23, &a.begunAt)
 	c.int(24, &a.events)
 	c.int(25, &a.lease.event)
+	each(c, 26, &a.letters, func(l *letter) { c.nested(26, l) })
+	c.time(27, &a.listAt)
+	c.int(28, &a.unanswered)
 }
 
 func (p *pending) fields(c *coder) {
@@ -192,7 +197,6 @@ func (p *pending) fields(c *coder) {
 	c.time(5, &p.since)
 	c.int(6, &p.tries)
 	c.time(7, &p.due)
-	c.flag(8, &p.dead)
 	c.int(9, &p.event)
 	c.array(10, p.digest[:])
 	c.int(11, &p.failures)
@@ -242,25 +246,28 @@ func (r *record) grant() *Grant {
 	return latest
 }
 
-// prune drops the oldest attempts on which nothing depends any more.
+// prune drops the oldest attempts on which nothing depends any more. Those with
+// dead letters do not make place for others.
 func (r *record) prune() {
 	grant := r.grant()
-	idle := func(a attempt) bool {
-		return a.status.Final() && !a.alive() && (grant == nil || a.grant != grant)
-	}
-	surplus := -maxFinished
-	for _, a := range r.attempts {
-		if idle(a) {
-			surplus++
+	for _, lettered := range []bool{false, true} {
+		idle := func(a attempt) bool {
+			return a.status.Final() && !a.alive() && (grant == nil || a.grant != grant) && len(a.letters) > 0 == lettered
 		}
-	}
-	r.attempts = slices.DeleteFunc(r.attempts, func(a attempt) bool {
-		if surplus <= 0 || !idle(a) {
-			return false
+		surplus := -maxFinished
+		for _, a := range r.attempts {
+			if idle(a) {
+				surplus++
+			}
 		}
-		surplus--
-		return true
-	})
+		r.attempts = slices.DeleteFunc(r.attempts, func(a attempt) bool {
+			if surplus <= 0 || !idle(a) {
+				return false
+			}
+			surplus--
+			return true
+		})
+	}
 }
 
 // first returns the first pending notice of which is holds, or nil.
@@ -275,12 +282,16 @@ func (a *attempt) first(is func(*pending) bool) *pending {
 
 // awaits returns the notice with this status that waits for its callback, or nil.
 func (a *attempt) awaits(s identity.Status) *pending {
-	return a.first(func(p *pending) bool { return p.status == s && !p.dead })
+	return a.first(func(p *pending) bool { return p.status == s })
 }
+
+// replayed reports whether the notice was a dead letter, which keeps nothing of
+// what it said.
+func (p *pending) replayed() bool { return len(p.notice) == 0 }
 
 // alive reports whether any notice waits for its callback, and for nobody else.
 func (a *attempt) alive() bool {
-	return a.first(func(p *pending) bool { return !p.dead && !p.held }) != nil
+	return a.first(func(p *pending) bool { return !p.held }) != nil
 }
 
 // comeBack notes that the subject came back from the provider, which is what held
@@ -297,18 +308,12 @@ func (a *attempt) comeBack(now time.Time) {
 // contradicted reports whether a notice waits to be settled that says something
 // else than verified.
 func (a *attempt) contradicted() bool {
-	return a.first(func(p *pending) bool { return !p.dead && !p.applied && p.status != identity.Verified }) != nil
+	return a.first(func(p *pending) bool { return !p.applied && p.status != identity.Verified }) != nil
 }
 
-// gaveUp reports whether a notice with this status became a dead letter before
-// the attempt could take it on.
-func (a *attempt) gaveUp(s identity.Status) bool {
-	return a.first(func(p *pending) bool { return p.dead && !p.applied && p.status == s }) != nil
-}
-
-// drop takes the notices of which is holds off the attempt, but no dead letter.
+// drop takes the notices of which is holds off the attempt.
 func (a *attempt) drop(is func(*pending) bool) {
-	a.pending = slices.DeleteFunc(a.pending, func(p pending) bool { return !p.dead && is(&p) })
+	a.pending = slices.DeleteFunc(a.pending, func(p pending) bool { return is(&p) })
 }
 
 func (a *attempt) hasSeen(digest [32]byte) bool {

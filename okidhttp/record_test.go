@@ -32,14 +32,16 @@ func sampleRecord() *record {
 			{
 				id: attemptID{2, 0, 0xff}, reference: "r2", provider: "okid", providerID: "ver_1", status: identity.Verified,
 				reason: "x", byClock: true, createdAt: at(1), begunAt: at(1), updatedAt: at(5), events: 4, expiresAt: at(30), token: []byte("sealed token"),
-				context: []byte("sealed context"), returned: true, fetchedAt: at(3), refreshAt: at(7),
+				context: []byte("sealed context"), returned: true, fetchedAt: at(3), refreshAt: at(7), unanswered: 2,
 				seen: [][digestLen]byte{{1}, {2}},
 				pending: []pending{
-					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, failures: 2, unheard: 1, told: true, due: at(6), held: true, dead: true, event: 3, digest: [digestLen]byte{1}},
+					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, failures: 2, unheard: 1, told: true, due: at(6), held: true, event: 3, digest: [digestLen]byte{1}},
 					{status: identity.Started, event: 4},
 				},
-				lease: lease{owner: -1 << 63, until: at(9), event: 4},
-				grant: grant, kept: []byte("sealed kept"),
+				lease:   lease{owner: -1 << 63, until: at(9), event: 4},
+				letters: []letter{{event: 2, reason: DeadCallback, status: identity.Review, applied: true, since: at(3), failures: 10}},
+				listAt:  at(4),
+				grant:   grant, kept: []byte("sealed kept"),
 			},
 		},
 	}
@@ -73,13 +75,14 @@ func TestRecordKeepsUnknownFields(t *testing.T) {
 	r.raw = extra
 	r.attempts[0].raw = extra
 	r.attempts[1].pending[0].raw = extra
+	r.attempts[1].letters[0].raw = extra
 	r.attempts[1].grant.raw = extra
 	b := r.encode(testHash)
 	got, err := decodeRecord(b, testHash)
 	require.NoError(t, err)
 	assert.Equal(t, r, got)
 	assert.Equal(t, b, got.encode(testHash))
-	assert.Equal(t, 5, bytes.Count(b, []byte("the future")), "each once, and the grant's in front, too")
+	assert.Equal(t, 6, bytes.Count(b, []byte("the future")), "each once, and the grant's in front, too")
 }
 
 func TestRecordRefused(t *testing.T) {
@@ -159,14 +162,14 @@ func TestPruneKeepsWhatCounts(t *testing.T) {
 	}
 	r.attempts[0].status, r.attempts[0].grant = identity.Verified, &Grant{VerifiedAt: time.Unix(1, 0)}
 	r.attempts[1].pending = []pending{{status: identity.Failed}}
-	r.attempts[3].pending = []pending{{status: identity.Failed, dead: true}}
+	r.attempts[3].letters = []letter{{status: identity.Failed}}
 	r.attempts[2].status = identity.Started
 	r.prune()
 	var ids []byte
 	for _, a := range r.attempts {
 		ids = append(ids, a.id[0])
 	}
-	assert.Equal(t, []byte{0, 1, 2, 12, 13, 14, 15, 16, 17, 18, 19}, ids)
+	assert.Equal(t, []byte{0, 1, 2, 3, 12, 13, 14, 15, 16, 17, 18, 19}, ids)
 	assert.NotNil(t, r.grant())
 }
 

@@ -173,6 +173,15 @@ type address struct {
 	attempt attemptID
 }
 
+// addressLen is the length of an address, in bytes.
+const addressLen = len(subjectHash{}) + len(attemptID{})
+
+// addressAt reads what place wrote.
+func addressAt(place []byte) (a address) {
+	copy(a.attempt[:], place[copy(a.subject[:], place):])
+	return a
+}
+
 // place is where the parts of an attempt are sealed to, so that a part copied to
 // another record or attempt does not open.
 func (a address) place() string {
@@ -202,11 +211,8 @@ func (r keyring) openReference(ref string) (address, error) {
 	if err != nil {
 		return address{}, err
 	}
-	var a address
-	if len(plain) != len(a.subject)+len(a.attempt) {
+	if len(plain) != addressLen {
 		return address{}, errUnsealable
 	}
-	copy(a.subject[:], plain)
-	copy(a.attempt[:], plain[len(a.subject):])
-	return a, nil
+	return addressAt(plain), nil
 }

@@ -26,9 +26,6 @@ const (
 	// expiryGrace is how long after the end of its token an attempt that nobody
 	// started counts as expired, for notices that are still on their way.
 	expiryGrace = 5 * time.Minute
-	// refreshEvery is how often the worker asks the provider about an attempt
-	// that is under way, in case its webhook was lost.
-	refreshEvery = 4 * time.Minute
 )
 
 // Run does what nobody waits for: callbacks that failed are tried again,
@@ -189,6 +186,7 @@ const (
 	taskTell         // a notice waits for its callback
 	taskExpire       // nobody told anything in time
 	taskRefresh      // ask the provider
+	taskList         // enter it in the list of dead letters
 )
 
 // dueTask is what an attempt waits for next, and until when.
@@ -208,9 +206,10 @@ func (k *Kit) nextDue(a *attempt) dueTask {
 		}
 	}
 	earlier(taskAbandon, 0, a.claimedTo)
+	earlier(taskList, 0, a.listAt)
 	for _, p := range a.pending {
 		switch {
-		case p.dead, p.held:
+		case p.held:
 		case a.lease.owner == 0:
 			earlier(taskTell, p.event, p.due)
 		case p.event == a.lease.event:
@@ -272,9 +271,15 @@ func (k *Kit) runTask(ctx context.Context, h *held, due dueTask) error {
 	case taskExpire:
 		n := identity.Notice{Provider: a.provider, Reference: a.reference}
 		n.Verification = identity.Verification{ID: a.providerID, Status: identity.Expired}
+		lost := a.unaddressable()
 		outcome, err = k.deliver(ctx, at, n, fromClock, "")
+		if lost && err == nil {
+			k.observe(ctx, OutcomeUnaddressable, "attempt", due.attempt)
+		}
+	case taskList:
+		err = k.listDeadLetters(ctx, at)
 	case taskRefresh:
-		_, err = k.refresh(ctx, at, refreshRequest{id: a.providerID, every: refreshEvery / 2})
+		err = k.reconcile(ctx, at, a)
 	case taskTell:
 		w := &work{at: at, h: h, event: due.event}
 		k.takeLease(a, a.first(func(p *pending) bool { return p.event == due.event }), h.clock(k))
@@ -311,53 +316,4 @@ func (h *held) release(id attemptID) error {
 // it, and the provider has told nothing of it.
 func (a *attempt) unheardOf() bool {
 	return a.status == identity.Created && a.token == nil && a.providerID == "" && len(a.pending) == 0
-}
-
-// refreshRequest says on whose account the provider is to be asked.
-type refreshRequest struct {
-	id       string        // the provider's id; without one there is no asking
-	every    time.Duration // not if it was asked within that time
-	returned bool          // the user came back, which is remembered
-}
-
-// refresh asks the provider how an attempt stands, and delivers the answer. It
-// returns the provider's word, and "" if it was not asked.
-func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identity.Status, error) {
-	var asked attempt
-	var asks bool
-	_, err := k.rewrite(ctx, at.subject, nil, func(h *held) error {
-		a := h.find(at.attempt)
-		if a == nil {
-			asks = false
-			return errUnchanged
-		}
-		asks = r.id != "" && h.now.Sub(a.fetchedAt) >= r.every
-		if !asks && (!r.returned || a.returned) {
-			return errUnchanged
-		}
-		if r.returned {
-			a.comeBack(h.now)
-		}
-		if asks {
-			a.fetchedAt = h.now
-			if !a.status.Final() {
-				a.refreshAt = h.now.Add(refreshEvery)
-			}
-		}
-		asked = *a
-		return nil
-	})
-	if err != nil || !asks {
-		return "", err
-	}
-	n, err := k.fetch(ctx, &asked, r.id)
-	if err != nil {
-		k.observe(ctx, OutcomeProviderFailed, "attempt", at.attempt, "error", err)
-		return "", err
-	}
-	outcome, err := k.deliver(ctx, at, n, fromFetch, asked.status)
-	if err == nil {
-		k.observe(ctx, outcome, "notice", n, "attempt", at.attempt)
-	}
-	return n.Verification.Status, err
 }

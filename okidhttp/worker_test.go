@@ -107,11 +107,38 @@ func TestProviderAwayDoesNotStopTheWorker(t *testing.T) {
 	for range 60 {
 		w.later(time.Minute)
 	}
-	assert.Equal(t, 15, w.provider.asked(), "once in four minutes")
+	assert.Equal(t, 5, w.provider.asked(), "after 4, 4, 8, 15 and 15 minutes")
 	w.provider.away = nil
+	w.provider.answer(a, "v1", identity.Started)
+	w.later(maxRefreshEvery)
+	require.Equal(t, 6, w.provider.asked())
 	w.provider.answer(a, "v1", identity.Verified)
 	w.later(refreshEvery)
-	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, 200, w.gate("alice"), "the usual pace again")
+}
+
+// After an outage many attempts are due at once. The provider is not flooded, and
+// yet all are right within five minutes.
+func TestRefreshesAreSpread(t *testing.T) {
+	const users = 4 * maxRefreshes
+	w := newWorld(t)
+	for i := range users {
+		user := "user " + strconv.Itoa(i)
+		a := w.start(user).Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: user, Status: identity.Started}))
+		w.provider.answer(a, user, identity.Verified)
+	}
+	w.clock.add(time.Hour)
+	asked := 0
+	for range 300 {
+		w.later(time.Second)
+		assert.LessOrEqual(t, w.provider.asked()-asked, maxRefreshes, "in one second")
+		asked = w.provider.asked()
+	}
+	assert.Equal(t, users, asked)
+	for i := range users {
+		assert.Equal(t, 200, w.gate("user "+strconv.Itoa(i)))
+	}
 }
 
 func TestRun(t *testing.T) {
