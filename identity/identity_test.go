@@ -89,13 +89,14 @@ func TestFinal(t *testing.T) {
 }
 
 func TestNothingPersonalIsPrinted(t *testing.T) {
-	v := Verification{ID: "ver_1", Status: Verified, FirstName: "Canary", LastName: "Canary", DocumentNumber: "CANARY", DateOfBirth: Date{1990, 2, 3}}
+	v := Verification{ID: "ver_1", Status: Verified, FirstName: "Canary", LastName: "Canary", DocumentNumber: "CANARY", DateOfBirth: Date{1990, 2, 3}, Concerns: []Concern{{ID: "canary", Message: "canary"}}}
 	n := Notice{Provider: "okid", Event: "completed", Verification: v, Metadata: map[string]string{"a": "canary"}, Reference: "canary"}
 	s := Session{Token: "canary", ExpiresAt: time.Unix(0, 0).UTC()}
 	for want, value := range map[string]any{
 		"ver_1 verified":                     v,
 		"okid completed ver_1 verified":      n,
 		"session until 1970-01-01T00:00:00Z": s,
+		"identity.Concern(redacted)":         v.Concerns[0],
 	} {
 		var out bytes.Buffer
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {

@@ -42,6 +42,18 @@ type WebhookVerifier interface {
 	VerifyWebhook(h http.Header, body []byte, now time.Time) (Notice, error)
 }
 
+// ClaimVerifier is a [Provider] whose verification runs in the browser alone,
+// which then holds a signed claim: it says which verification it was, and nothing
+// of its verdict.
+type ClaimVerifier interface {
+	// VerifyClaim authenticates what the browser's SDK handed over, as the JSON
+	// that it is, and returns the id of the verification. What else it says
+	// counts for nothing: [Provider.Fetch] has the verdict. It returns
+	// [ErrMalformed], [ErrSignature], and [ErrUnavailable] if the provider's keys
+	// cannot be had now.
+	VerifyClaim(ctx context.Context, body []byte) (id string, err error)
+}
+
 // StartRequest is what a verification begins with.
 type StartRequest struct {
 	// Reference goes to the provider and comes back in every notice. It is all

@@ -18,6 +18,9 @@ type Verification struct {
 	ID string
 	// Status is the verdict. Empty if the provider used an unknown word.
 	Status Status
+	// Reason tells why Status is [Failed] when it is not that the provider
+	// refused the person: [ReasonError]. Empty otherwise. It is not personal.
+	Reason string
 	// CreatedAt and CompletedAt are the provider's times. Zero: not told.
 	CreatedAt, CompletedAt time.Time
 
@@ -30,7 +33,41 @@ type Verification struct {
 	LastName       string
 	DocumentNumber string
 	DateOfBirth    Date
+
+	// Concerns are what the provider found fault with, at most [MaxConcerns].
+	Concerns []Concern
 }
+
+// ReasonError is the [Verification.Reason] of a verification that a technical
+// error at the provider ended: nothing is known about the person, who may try
+// again.
+const ReasonError = "provider_error"
+
+// MaxConcerns is how many concerns a [Verification] has at most.
+const MaxConcerns = 32
+
+// Concern is one thing that a provider found fault with, in the provider's own
+// words. Each is at most 256 bytes long, and empty if the provider did not tell.
+// A message may be about the person, so a concern prints, logs and marshals
+// without its content.
+type Concern struct {
+	ID      string // "DC030"
+	Service string // what found it: "doc-check"
+	Status  string // what follows from it: "declined"
+	Message string // for people
+}
+
+// String is constant.
+func (Concern) String() string { return "identity.Concern(redacted)" }
+
+// Format prints String for every verb.
+func (c Concern) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue is String.
+func (c Concern) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalText is String.
+func (c Concern) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // Field names a personal field of a [Verification].
 type Field string
