@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"memstore":               {"store"},
 	"redisstore":             {"store", "github.com/redis/go-redis/v9"},
 	"okid":                   {"identity", "internal/strictjson", "json"},
+	"getid":                  {"identity", "internal/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"okidhttp":               {"identity", "store"},
 	"okidtest":               {"identity", "okid"},
 	"internal/strictjson":    {"json"},

@@ -90,6 +90,18 @@ func (v *Value) Members() iter.Seq[*Value] {
 	}
 }
 
+// Elements are the elements of an array, in their order. There are none if v is no
+// array.
+func (v *Value) Elements() iter.Seq[*Value] {
+	return func(yield func(*Value) bool) {
+		if v == nil || v.kind != '[' {
+			return
+		}
+		for e := v.first; e != nil && yield(e); e = e.next {
+		}
+	}
+}
+
 func (v *Value) firstMember() *Value {
 	if !v.IsObject() {
 		return nil

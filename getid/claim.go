@@ -1,0 +1,231 @@
+package getid
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/strictjson"
+)
+
+const (
+	// maxClaim is the length of the longest body of a claim, in bytes. The data
+	// in it, which we ignore, may be long.
+	maxClaim = 256 << 10
+	// maxToken is the length of the longest token. The sample has 397 bytes.
+	maxToken = 8 << 10
+	// maxKeyID is the length of the longest kid.
+	maxKeyID = 128
+	// signatureSize is that of ES512: two numbers of 66 bytes.
+	signatureSize = 132
+	// leeway is by how much Checkin.com's clock may differ from ours.
+	leeway = time.Minute
+)
+
+// ids are those that may stand in the path of a URL. The ids that Checkin.com
+// shows are 36 hexadecimal digits.
+var ids = regexp.MustCompile(`^[A-Za-z0-9_-]{8,128}$`)
+
+var errID = errors.New(`id of the verification is not 8 to 128 letters, digits, "-" and "_"`)
+
+// VerifyClaim authenticates what the browser holds after the flow, data.ocr as
+// JSON, and returns the id of the verification. The checks, in this order:
+//
+//   - The body must be a JSON object of at most 256 KiB, read strictly, with the
+//     strings id and signed. Else [identity.ErrMalformed]. The other members, of
+//     which none is signed, are not looked at, and resultUrl is never followed.
+//   - signed must be a token in the form of the JWS Compact Serialization, at most
+//     8 KiB long, with the algorithm ES512, without critical headers and without
+//     keys of its own; its iss must be [Config.Issuer], its id that of the body,
+//     and exp and nbf, which the documented token does not have, must allow the
+//     present time within a minute. Else [identity.ErrSignature]. None of this
+//     costs more than reading it.
+//   - The signature must be that of the key that the token names, or, if it names
+//     none, of one of the first 10 keys. Else [identity.ErrSignature].
+//
+// [identity.ErrUnavailable] comes if the keys cannot be had now, or if so many
+// signatures wait to be checked that the turn of this one does not come within
+// [Config.Timeout] or the context's deadline.
+//
+// The same claim is good for ever and for anybody, see the package comment.
+func (p *Provider) VerifyClaim(ctx context.Context, body []byte) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	if len(body) > maxClaim {
+		return "", fmt.Errorf("getid: %w: longer than %d bytes", identity.ErrMalformed, maxClaim)
+	}
+	c, err := strictjson.Read(body, readClaim)
+	if err != nil {
+		return "", fmt.Errorf("getid: %w: %w", identity.ErrMalformed, err)
+	}
+	if err := p.authenticate(ctx, c.signed, c.id, identity.ErrSignature); err != nil {
+		return "", err
+	}
+	return c.id, nil
+}
+
+// claim is what is read of data.ocr.
+type claim struct{ id, signed string }
+
+func readClaim(root *strictjson.Value) (claim, error) {
+	if err := root.CheckNames("id", "signed"); err != nil {
+		return claim{}, err
+	}
+	id := text(root.Get("id"))
+	if !ids.MatchString(id) {
+		return claim{}, errID
+	}
+	signed, ok := root.Get("signed").Text()
+	if !ok {
+		return claim{}, errors.New("signed is not a string")
+	}
+	return claim{id, string(signed)}, nil
+}
+
+// authenticate returns nil if the token is Checkin.com's and names the
+// verification. The error is otherwise, or [identity.ErrUnavailable].
+func (p *Provider) authenticate(ctx context.Context, signed, id string, otherwise error) error {
+	t, err := p.readToken(signed, id)
+	if err != nil {
+		return fmt.Errorf("getid: %w: %w", otherwise, err)
+	}
+	set, err := p.keys.current(ctx, p.now())
+	if err != nil {
+		return err
+	}
+	ok, err := p.verify(ctx, set, t)
+	if err == nil && !ok && !set.has(t.keyID) {
+		// It may be signed with a key that is newer than the set.
+		var newer *keySet
+		if newer, err = p.keys.newer(ctx, set, p.now()); err == nil && newer != set {
+			ok, err = p.verify(ctx, newer, t)
+		}
+	}
+	if err == nil && !ok {
+		err = fmt.Errorf("getid: %w: no key matches", otherwise)
+	}
+	return err
+}
+
+// token is one that says what it should, and whose signature is not yet checked.
+type token struct {
+	content   string // what is signed
+	signature []byte
+	keyID     string // empty: it names no key
+	sum       [sha256.Size]byte
+}
+
+// readToken makes every check but that of the signature. It does not leave them
+// to the library's parser, which takes repeated names, and looks at the claims
+// only after the costly signature.
+func (p *Provider) readToken(signed, id string) (token, error) {
+	if len(signed) > maxToken {
+		return token{}, fmt.Errorf("token is longer than %d bytes", maxToken)
+	}
+	parts := strings.Split(signed, ".")
+	if len(parts) != 3 {
+		return token{}, errors.New("token does not have three parts")
+	}
+	var decoded [3][]byte
+	for i, part := range parts {
+		var err error
+		if decoded[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+			return token{}, errors.New("token is not base64url")
+		}
+	}
+	header, claims, signature := decoded[0], decoded[1], decoded[2]
+	keyID, err := strictjson.Read(header, readHeader)
+	if err != nil {
+		return token{}, fmt.Errorf("token's header: %w", err)
+	}
+	if len(signature) != signatureSize {
+		return token{}, fmt.Errorf("signature does not have %d bytes", signatureSize)
+	}
+	if err := p.checkClaims(claims, id); err != nil {
+		return token{}, fmt.Errorf("token's claims: %w", err)
+	}
+	return token{
+		content:   signed[:len(signed)-len(parts[2])-1],
+		signature: signature,
+		keyID:     keyID,
+		sum:       sha256.Sum256([]byte(signed)),
+	}, nil
+}
+
+// readHeader returns the kid, which is "" if there is none.
+func readHeader(root *strictjson.Value) (keyID string, err error) {
+	// What changes the meaning of the token, or brings a key along.
+	refused := []string{"crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"}
+	if err := root.CheckNames(append(refused, "alg", "kid")...); err != nil {
+		return "", err
+	}
+	if text(root.Get("alg")) != jwt.SigningMethodES512.Alg() {
+		return "", errors.New("alg is not ES512")
+	}
+	for _, name := range refused {
+		if root.Get(name) != nil {
+			return "", fmt.Errorf("%s is not allowed", name)
+		}
+	}
+	if kid := root.Get("kid"); kid != nil {
+		if keyID = text(kid); keyID == "" || len(keyID) > maxKeyID {
+			return "", fmt.Errorf("kid is not a string of 1 to %d bytes", maxKeyID)
+		}
+	}
+	return keyID, nil
+}
+
+func (p *Provider) checkClaims(data []byte, id string) error {
+	_, err := strictjson.Read(data, func(root *strictjson.Value) (struct{}, error) {
+		if err := root.CheckNames("id", "iss", "exp", "nbf"); err != nil {
+			return struct{}{}, err
+		}
+		if text(root.Get("id")) != id {
+			return struct{}{}, errors.New("id is missing or another") // other tokens of this issuer have none
+		}
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return err
+	}
+	var claims jwt.MapClaims
+	if json.Unmarshal(data, &claims) != nil || p.claims.Validate(claims) != nil {
+		return errors.New("iss is missing or another, or it is not the time for exp or nbf")
+	}
+	return nil
+}
+
+// verify reports whether a key of the set has made the signature.
+func (p *Provider) verify(ctx context.Context, set *keySet, t token) (bool, error) {
+	if set.hasVerified(t.sum) {
+		return true, nil
+	}
+	keys := set.candidates(t.keyID)
+	if len(keys) == 0 {
+		return false, nil
+	}
+	select {
+	case p.verifying <- struct{}{}:
+		defer func() { <-p.verifying }()
+	case <-ctx.Done():
+	}
+	for _, k := range keys {
+		if err := ctx.Err(); err != nil {
+			return false, fmt.Errorf("getid: %w: signature is not checked: %w", identity.ErrUnavailable, err)
+		}
+		if jwt.SigningMethodES512.Verify(t.content, t.signature, k.PublicKey) == nil {
+			set.addVerified(t.sum)
+			return true, nil
+		}
+	}
+	return false, nil
+}
