@@ -126,10 +126,16 @@ func (p *pending) isOf(n identity.Notice) bool {
 
 // become gives an attempt its next status.
 func (k *Kit) become(at address, a *attempt, s identity.Status, v identity.Verification, now time.Time) {
-	a.status, a.updatedAt = s, now
-	a.refreshAt = now.Add(refreshEvery)
+	a.status, a.updatedAt, a.reason = s, now, ""
+	if s == identity.Failed {
+		a.reason = v.Reason
+	}
+	a.refreshAt = now.Add(a.refreshEvery(now))
 	if s.Final() {
 		a.refreshAt = time.Time{}
+	}
+	if s.Final() || s == identity.Review {
+		a.dropLetters(func(l *letter) bool { return l.reason == DeadNoVerdict })
 	}
 	if s.Final() || s == identity.Review {
 		a.token = nil // nobody needs it again
@@ -168,7 +174,7 @@ func (a *attempt) learn(id string, now time.Time) bool {
 	a.providerID = id
 	a.dropLetters(func(l *letter) bool { return l.reason == DeadUnaddressable })
 	if !a.status.Final() {
-		a.refreshAt = now.Add(refreshEvery)
+		a.refreshAt = now.Add(a.refreshEvery(now))
 	}
 	return true
 }

@@ -234,7 +234,7 @@ func (k *Kit) turn(ctx context.Context, w *work, a *attempt, basis, next identit
 		}
 		now := w.h.clock(k)
 		k.become(w.at, a, next, *w.v, now)
-		a.byClock, a.reason = false, reason
+		a.byClock, a.reason = false, cmp.Or(reason, a.reason)
 		a.events++
 		event = a.events
 		a.lease.event = event

@@ -48,6 +48,9 @@ const (
 	// the attempt ever came, so that there is no id by which the provider could be
 	// asked. The attempt has expired, and the user may start another.
 	DeadUnaddressable DeadReason = "unaddressable"
+	// DeadNoVerdict: the provider has had a claimed verification for 15 minutes
+	// without a verdict. It is still asked; the letter goes when it has one.
+	DeadNoVerdict DeadReason = "no_verdict"
 )
 
 // String is the ID, the reason and the status.
@@ -102,6 +105,7 @@ func (k *Kit) DropDeadLetter(ctx context.Context, id string) error {
 
 // ReplayDeadLetter tells the host again, with the same event ID, and returns when
 // that is done. What is personal was not kept, so the provider is asked for it.
+// If it is the verdict that is missing, only the provider is asked.
 //
 // If it does not work, the error says why, and the event is tried again like any
 // other until it works or is given up anew. The error is [ErrNoDeadLetter] if the
@@ -109,8 +113,12 @@ func (k *Kit) DropDeadLetter(ctx context.Context, id string) error {
 // it is dropped; and it is [ErrNotReplayable] if no verification can be asked
 // about.
 func (k *Kit) ReplayDeadLetter(ctx context.Context, id string) error {
-	at, _, err := k.findDeadLetter(ctx, id)
+	at, l, err := k.findDeadLetter(ctx, id)
 	if err != nil {
+		return err
+	}
+	if l.Reason == DeadNoVerdict {
+		_, err := k.refresh(ctx, at, refreshRequest{id: l.VerificationID})
 		return err
 	}
 	w := &work{at: at}

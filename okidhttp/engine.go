@@ -177,8 +177,13 @@ func (k *Kit) rewriteAttempt(ctx context.Context, at address, change func(*held,
 // or errStore says why it has no effect yet. basis is the status that the attempt
 // had when the question was asked to which a fetched notice is the answer.
 func (k *Kit) deliver(ctx context.Context, at address, n identity.Notice, src source, basis identity.Status) (Outcome, error) {
+	return k.deliverInto(ctx, nil, at, n, src, basis)
+}
+
+// deliverInto is deliver for a record that was read already; h may be nil.
+func (k *Kit) deliverInto(ctx context.Context, h *held, at address, n identity.Notice, src source, basis identity.Status) (Outcome, error) {
 	var ad admission
-	h, err := k.rewrite(ctx, at.subject, nil, func(h *held) error {
+	h, err := k.rewrite(ctx, at.subject, h, func(h *held) error {
 		a := h.find(at.attempt)
 		if a == nil {
 			ad = admission{outcome: OutcomeUnknownAttempt}
@@ -224,7 +229,8 @@ func (k *Kit) fetch(ctx context.Context, a *attempt, id string) (identity.Notice
 	if err != nil {
 		return identity.Notice{}, err
 	}
-	if n.Reference != a.reference || n.Verification.ID != id {
+	_, claimed := p.(identity.ClaimVerifier) // such a provider does not know our reference
+	if n.Verification.ID != id || n.Reference != a.reference && !claimed {
 		return identity.Notice{}, fmt.Errorf("%w: the verification it names is another one", identity.ErrNotFound)
 	}
 	return n, nil

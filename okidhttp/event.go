@@ -29,7 +29,7 @@ type Event struct {
 	// about to become.
 	Status identity.Status
 	// Reason tells why an attempt failed when it was not the provider that
-	// refused: [ReasonPolicy]. Empty otherwise.
+	// refused: [ReasonPolicy], or [identity.ReasonError]. Empty otherwise.
 	Reason string
 	// Subject is whom it is about, as Config.Subject named them when the attempt
 	// began.
@@ -139,6 +139,9 @@ func vetoed(err error) bool {
 func (e Event) scrub(err error) string {
 	v := e.Verification
 	secrets := []string{e.Subject, v.FirstName, v.LastName, v.DocumentNumber, v.DateOfBirth.String()}
+	for _, c := range v.Concerns {
+		secrets = append(secrets, c.Message)
+	}
 	for _, value := range e.Metadata {
 		secrets = append(secrets, value)
 	}

@@ -63,7 +63,7 @@ func New(cfg Config) (*Kit, error) {
 
 // ServeHTTP serves every route of the kit, by the last segment of the path, so
 // that it can be mounted anywhere: start, page (also at the mount itself),
-// webhook, success, error and status.
+// webhook, success, error, status and claim.
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:] {
 	case "start":
@@ -76,6 +76,8 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		k.comeBack(w, r)
 	case "status":
 		k.status(w, r)
+	case "claim":
+		k.claim(w, r)
 	default:
 		k.problem(w, r, problemNotFound, nil)
 	}
@@ -159,6 +161,11 @@ const (
 	// OutcomeUnaddressable: an attempt has expired whose user came back from the
 	// provider, but of which no webhook ever came.
 	OutcomeUnaddressable Outcome = "unaddressable"
+	// OutcomeNoVerdict: a claim has led to no verdict within 15 minutes.
+	OutcomeNoVerdict Outcome = "no_verdict"
+	// OutcomeClaimTaken: a user presented the claim to a verification that another
+	// user had claimed before.
+	OutcomeClaimTaken Outcome = "claim_taken"
 	// OutcomeProviderFailed: the provider could not be asked, or refused.
 	OutcomeProviderFailed Outcome = "provider_failed"
 	// OutcomeStoreFailed: the store could not be read or written.

@@ -58,11 +58,17 @@ func TestMounts(t *testing.T) {
 			mux.Handle("/v/success", k.Success())
 			mux.Handle("/v/error", k.Error())
 			mux.Handle("/v/status", k.Status())
+			mux.Handle("/v/claim", k.Claim())
 			return mux
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(c *Config) { c.PublicURL = "https://app.example" + mount.prefix })
+			w := newWorld(t)
+			claims := &claimProvider{fakeProvider: &fakeProvider{name: "claims", clock: w.clock, answers: map[string]identity.Notice{}}}
+			w.kit = w.replica(func(c *Config) {
+				c.PublicURL = "https://app.example" + mount.prefix
+				c.Providers = append(c.Providers, claims)
+			})
 			app := mount.wrap(w.kit)
 			do := func(method, target, user, body string) *httptest.ResponseRecorder {
 				r := httptest.NewRequest(method, mount.prefix+target, strings.NewReader(body))
@@ -90,6 +96,7 @@ func TestMounts(t *testing.T) {
 			app.ServeHTTP(rec, n)
 			assert.Equal(t, 200, rec.Code)
 			assert.Equal(t, 303, do("GET", "/success?attempt="+a.Reference, "alice", "").Code)
+			assert.Equal(t, 202, do("POST", "/claim", "bob", `{"id":"session1"}`).Code)
 			assert.Equal(t, 404, do("GET", "/nothing", "alice", "").Code)
 		})
 	}

@@ -39,6 +39,7 @@ func (startPage) sources() identity.Sources { return identity.Sources{} }
 type sdkPage struct {
 	SDK        identity.SDK
 	Boot       template.JS
+	ClaimURL   string // where what onComplete gets is posted to; "": it means nothing
 	SuccessURL string
 	ErrorURL   string
 	RetryURL   string
@@ -172,14 +173,18 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 	}
 	sdk := p.SDK(session, k.openContext(at, a).locale)
 	w.Header().Set("Permissions-Policy", permissionsPolicy(sdk.Sources.Frame))
-	k.render(w, http.StatusOK, sdkPage{
+	page := sdkPage{
 		SDK:        sdk,
 		Boot:       template.JS(sdk.Boot), // constant, says identity.SDK
 		SuccessURL: k.url("success", "attempt", a.reference),
 		ErrorURL:   k.url("error", "attempt", a.reference),
 		RetryURL:   k.url("page", "attempt", a.reference),
 		SupportID:  a.id.String(),
-	})
+	}
+	if _, claims := p.(identity.ClaimVerifier); claims {
+		page.ClaimURL = k.claimURL(a.provider, a.reference)
+	}
+	k.render(w, http.StatusOK, page)
 }
 
 // startPage shows the button, or sends on who needs none.

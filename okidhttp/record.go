@@ -28,7 +28,7 @@ type attempt struct {
 	createdAt  time.Time
 	begunAt    time.Time // createdAt by the kit's clock
 	updatedAt  time.Time // of the last change of status
-	claimedTo  time.Time // until then, a Start is asking the provider for the token
+	askingTo   time.Time // until then, a Start is asking the provider for the token
 	expiresAt  time.Time // of the token
 	token      []byte    // sealed; gone once the status is final
 	context    []byte    // sealed attemptContext
@@ -36,6 +36,7 @@ type attempt struct {
 	fetchedAt  time.Time // when the provider was last asked
 	refreshAt  time.Time // when the worker asks the provider next
 	unanswered int64     // how often in a row it did not answer
+	claimedAt  time.Time // when the user's claim came, until a verdict is overdue
 	seen       [][digestLen]byte
 	events     int64     // how many events there have been; numbers them
 	pending    []pending // in the order of their events
@@ -163,7 +164,7 @@ func (a *attempt) fields(c *coder) {
 	c.flag(7, &a.byClock)
 	c.time(8, &a.createdAt)
 	c.time(9, &a.updatedAt)
-	c.time(10, &a.claimedTo)
+	c.time(10, &a.askingTo)
 	c.time(11, &a.expiresAt)
 	c.bytes(12, &a.token)
 	c.bytes(13, &a.context)
@@ -187,6 +188,7 @@ func (a *attempt) fields(c *coder) {
 	each(c, 26, &a.letters, func(l *letter) { c.nested(26, l) })
 	c.time(27, &a.listAt)
 	c.int(28, &a.unanswered)
+	c.time(29, &a.claimedAt)
 }
 
 func (p *pending) fields(c *coder) {

@@ -28,11 +28,11 @@ func sampleRecord() *record {
 		subject: []byte("sealed subject"),
 		starts:  []time.Time{at(0), at(1)},
 		attempts: []attempt{
-			{id: attemptID{1}, reference: "r1", provider: "okid", status: identity.Created, createdAt: at(0), updatedAt: at(0), claimedTo: at(2)},
+			{id: attemptID{1}, reference: "r1", provider: "okid", status: identity.Created, createdAt: at(0), updatedAt: at(0), askingTo: at(2)},
 			{
 				id: attemptID{2, 0, 0xff}, reference: "r2", provider: "okid", providerID: "ver_1", status: identity.Verified,
 				reason: "x", byClock: true, createdAt: at(1), begunAt: at(1), updatedAt: at(5), events: 4, expiresAt: at(30), token: []byte("sealed token"),
-				context: []byte("sealed context"), returned: true, fetchedAt: at(3), refreshAt: at(7), unanswered: 2,
+				context: []byte("sealed context"), returned: true, fetchedAt: at(3), refreshAt: at(7), unanswered: 2, claimedAt: at(2),
 				seen: [][digestLen]byte{{1}, {2}},
 				pending: []pending{
 					{status: identity.Failed, applied: true, fetched: true, notice: []byte("sealed"), since: at(4), tries: 3, failures: 2, unheard: 1, told: true, due: at(6), held: true, event: 3, digest: [digestLen]byte{1}},

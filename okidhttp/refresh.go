@@ -14,6 +14,11 @@ const (
 	// refreshEvery is how often the worker asks the provider about an attempt
 	// that is under way, in case its webhook was lost.
 	refreshEvery = 4 * time.Minute
+	// A claim is followed more closely: after 2, 4, 8 … 60 seconds, for as long as
+	// claimLimit. Then the verdict is overdue.
+	minClaimRefresh = 2 * time.Second
+	maxClaimRefresh = time.Minute
+	claimLimit      = 15 * time.Minute
 	// maxRefreshEvery is how far apart these questions become while the provider
 	// does not answer them.
 	maxRefreshEvery = 15 * time.Minute
@@ -33,7 +38,8 @@ func (k *Kit) reconcile(ctx context.Context, at address, a *attempt) error {
 		})
 	}
 	unanswered := a.unanswered
-	word, err := k.refresh(ctx, at, refreshRequest{id: a.providerID, every: refreshEvery / 2})
+	every := a.refreshAt.Sub(a.fetchedAt) / 2 // another process may have asked meanwhile
+	word, err := k.refresh(ctx, at, refreshRequest{id: a.providerID, every: min(every, refreshEvery/2)})
 	switch answered := word != ""; {
 	case answered && unanswered > 0:
 		unanswered = 0
@@ -49,6 +55,31 @@ func (k *Kit) reconcile(ctx context.Context, at address, a *attempt) error {
 		}
 		return nil
 	}))
+}
+
+// refreshEvery is how long the worker waits before it asks about an attempt again.
+func (a *attempt) refreshEvery(now time.Time) time.Duration {
+	if a.claimedAt.IsZero() {
+		return refreshEvery
+	}
+	return min(max(now.Sub(a.claimedAt), minClaimRefresh), maxClaimRefresh)
+}
+
+// overdue surfaces an attempt whose claim has led to no verdict in time.
+func (k *Kit) overdue(ctx context.Context, at address) error {
+	err := k.rewriteAttempt(ctx, at, func(h *held, a *attempt) error {
+		if a.claimedAt.IsZero() {
+			return errUnchanged
+		}
+		a.claimedAt = time.Time{}
+		a.events++
+		a.addLetter(letter{event: a.events, reason: DeadNoVerdict, status: a.status, applied: true, since: h.now})
+		return nil
+	})
+	if err == nil {
+		k.observe(ctx, OutcomeNoVerdict, "attempt", at.attempt)
+	}
+	return err
 }
 
 // perSecond counts what happens within one second of a clock.
@@ -97,7 +128,7 @@ func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identi
 		if asks {
 			a.fetchedAt = h.now
 			if !a.status.Final() {
-				a.refreshAt = h.now.Add(refreshEvery)
+				a.refreshAt = h.now.Add(a.refreshEvery(h.now))
 			}
 		}
 		asked = *a

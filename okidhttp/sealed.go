@@ -24,6 +24,25 @@ func (v *sealedVerification) fields(c *coder) {
 	c.text(8, &v.LastName)
 	c.text(9, &v.DocumentNumber)
 	c.date(10, &v.DateOfBirth)
+	c.text(11, &v.Reason)
+	each(c, 12, &v.Concerns, func(concern *identity.Concern) {
+		sealed := sealedConcern{Concern: *concern}
+		c.nested(12, &sealed)
+		*concern = sealed.Concern
+	})
+}
+
+// sealedConcern is a concern of a sealed verification.
+type sealedConcern struct {
+	identity.Concern
+	later
+}
+
+func (s *sealedConcern) fields(c *coder) {
+	c.text(1, &s.ID)
+	c.text(2, &s.Service)
+	c.text(3, &s.Status)
+	c.text(4, &s.Message)
 }
 
 func (k *Kit) sealNotice(at address, v identity.Verification) []byte {

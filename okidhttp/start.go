@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// claimTime is how long one Start may take to get a token; then another may
+	// askTime is how long one Start may take to get a token; then another may
 	// try in its place. It covers the provider's client and one write.
-	claimTime = 20 * time.Second
+	askTime = 20 * time.Second
 	// waitEvery is how often a Start looks whether another, which asks the
 	// provider already, has got the token.
 	waitEvery = 50 * time.Millisecond
@@ -46,6 +46,9 @@ const (
 // JSON, 201 for a new attempt and 200 for a resumed one:
 //
 //	{"attempt":"…","process_token":"…","expires_at":"…","page_url":"…","sdk":{"script_url":"…","config":{…}}}
+//
+// A provider that verifies in the browser alone has no token, and claim_url, where
+// a page of the host's posts what the SDK hands over; see [Kit.Claim].
 //
 // 401: nobody is logged in; 400; 403: cross-origin; 405; 409: already verified;
 // 429 with Retry-After: Config.StartLimit; 502: the provider refused; 503 with
@@ -88,7 +91,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		s.context.metadata = append(s.context.metadata, pair{name: name, value: sent[name]})
 	}
 	// What was asked of the provider is kept even if the user leaves meanwhile.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), claimTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), askTime)
 	defer cancel()
 	started, bad, err := s.start(ctx)
 	if bad != nil {
@@ -115,13 +118,18 @@ func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Pro
 	} else {
 		w.WriteHeader(http.StatusCreated)
 	}
+	claimURL := ""
+	if _, claims := p.(identity.ClaimVerifier); claims {
+		claimURL = k.claimURL(p.Name(), s.reference)
+	}
 	_ = json.NewEncoder(w).Encode(struct { // the client is gone
 		Attempt      string       `json:"attempt"`
 		ProcessToken string       `json:"process_token"`
 		ExpiresAt    time.Time    `json:"expires_at"`
 		PageURL      string       `json:"page_url"`
+		ClaimURL     string       `json:"claim_url,omitempty"`
 		SDK          identity.SDK `json:"sdk"`
-	}{s.reference, s.session.Token, s.session.ExpiresAt, pageURL, p.SDK(s.session, s.locale)})
+	}{s.reference, s.session.Token, s.session.ExpiresAt, pageURL, claimURL, p.SDK(s.session, s.locale)})
 }
 
 // startInput is what a client may say about the attempt.
@@ -228,19 +236,16 @@ func (s *starter) start(ctx context.Context) (*startedAttempt, *problem, error) 
 		case waited:
 			return nil, &problemProviderAway, errors.New("another start has failed")
 		}
-		if wait := s.wait(h); wait > 0 {
-			k.observe(ctx, OutcomeLimited)
-			limited := problemLimited
-			limited.retryAfter = int(math.Ceil(wait.Seconds()))
-			return nil, &limited, nil
+		if limited := k.limited(ctx, h); limited != nil {
+			return nil, limited, nil
 		}
-		claimed, err := s.claim(ctx, h)
+		begun, err := s.begin(ctx, h)
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		} else if err != nil {
 			return nil, &problemStoreAway, err
 		}
-		return s.ask(ctx, claimed)
+		return s.ask(ctx, begun)
 	}
 }
 
@@ -257,7 +262,7 @@ func (s *starter) resumable(h *held) (a *attempt, session identity.Session, aski
 				return a, session, false
 			}
 		}
-		if a.token == nil && h.now.Before(a.claimedTo) {
+		if a.token == nil && h.now.Before(a.askingTo) {
 			asking = true
 		}
 	}
@@ -290,8 +295,20 @@ func (s *starter) resume(ctx context.Context, a *attempt, session identity.Sessi
 	return started, nil, nil
 }
 
-// wait is how long the subject must wait before it may start another attempt.
-func (s *starter) wait(h *held) time.Duration {
+// limited is the answer if the subject may not start another attempt now.
+func (k *Kit) limited(ctx context.Context, h *held) *problem {
+	wait := k.limit(h)
+	if wait <= 0 {
+		return nil
+	}
+	k.observe(ctx, OutcomeLimited)
+	p := problemLimited
+	p.retryAfter = int(math.Ceil(wait.Seconds()))
+	return &p
+}
+
+// limit is how long the subject must wait before it may start another attempt.
+func (k *Kit) limit(h *held) time.Duration {
 	open := 0
 	for i := range h.attempts {
 		if a := &h.attempts[i]; !a.status.Final() {
@@ -299,44 +316,48 @@ func (s *starter) wait(h *held) time.Duration {
 		}
 	}
 	if open >= maxOpen {
-		return s.kit.cfg.StartedLimit
+		return k.cfg.StartedLimit
 	}
-	return s.kit.cfg.StartLimit(h.now, slices.Clone(h.starts))
+	return k.cfg.StartLimit(h.now, slices.Clone(h.starts))
 }
 
-// claim writes the new attempt before the provider knows of it, so that not even
+// begin writes the new attempt before the provider knows of it, so that not even
 // a webhook which overtakes the provider's answer is lost.
-func (s *starter) claim(ctx context.Context, h *held) (*attempt, error) {
-	k := s.kit
-	at := address{s.hash, newAttemptID()}
+func (s *starter) begin(ctx context.Context, h *held) (*attempt, error) {
+	// An attempt that never got its token, and whose time for that is up, is
+	// replaced, so that there are never two that could be used.
+	h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.unheardOf() && !h.now.Before(a.askingTo) })
+	a := s.kit.addAttempt(h, s.subject, s.provider.Name())
+	a.askingTo = a.createdAt.Add(askTime)
+	a.context = s.kit.sealContext(address{s.hash, a.id}, s.context)
+	return a, s.kit.save(ctx, h)
+}
+
+// addAttempt gives a subject a new attempt.
+func (k *Kit) addAttempt(h *held, subject, provider string) *attempt {
+	at := address{h.subject, newAttemptID()}
 	now := h.now.Truncate(time.Millisecond) // as the record keeps it
-	a := attempt{
+	h.attempts = append(h.attempts, attempt{
 		id:        at.attempt,
 		reference: k.keys.newReference(at),
-		provider:  s.provider.Name(),
+		provider:  provider,
 		status:    identity.Created,
 		createdAt: now,
 		begunAt:   k.cfg.Now(),
 		updatedAt: now,
-		claimedTo: now.Add(claimTime),
-		context:   k.sealContext(at, s.context),
-	}
-	// An attempt that never got its token, and whose time for that is up, is
-	// replaced, so that there are never two that could be used.
-	h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.unheardOf() && !now.Before(a.claimedTo) })
-	h.attempts = append(h.attempts, a)
+	})
 	h.starts = append(h.starts, now)
 	if surplus := len(h.starts) - maxStarts; surplus > 0 {
 		h.starts = slices.Delete(h.starts, 0, surplus)
 	}
-	h.record.subject = k.keys.seal(sealSubject, s.hash.key(), []byte(s.subject))
-	return &a, k.save(ctx, h)
+	h.record.subject = k.keys.seal(sealSubject, h.subject.key(), []byte(subject))
+	return &h.attempts[len(h.attempts)-1]
 }
 
 // ask gets the token from the provider, and writes it down.
 func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *problem, error) {
 	k, at := s.kit, address{s.hash, a.id}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
 	defer cancel()
 	session, err := s.provider.Start(ctx, identity.StartRequest{
 		Reference:   a.reference,
@@ -363,7 +384,7 @@ func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *proble
 	}
 	sealed := k.keys.seal(sealToken, at.place(), []byte(session.Token))
 	err = k.rewriteAttempt(ctx, at, func(_ *held, a *attempt) error {
-		a.claimedTo, a.expiresAt = time.Time{}, session.ExpiresAt
+		a.askingTo, a.expiresAt = time.Time{}, session.ExpiresAt
 		if a.status == identity.Created || a.status == identity.Started {
 			a.token = sealed
 		}

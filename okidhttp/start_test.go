@@ -276,10 +276,10 @@ func TestStartAfterACrash(t *testing.T) {
 	s := starter{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: w.provider}
 	h, err := w.kit.load(t.Context(), s.hash)
 	require.NoError(t, err)
-	abandoned, err := s.claim(t.Context(), h)
+	abandoned, err := s.begin(t.Context(), h)
 	require.NoError(t, err)
 
-	w.clock.add(claimTime)
+	w.clock.add(askTime)
 	a := w.start("alice")
 	require.Len(t, w.record("alice").attempts, 1)
 	assert.NotEqual(t, abandoned.reference, a.Attempt)
@@ -289,9 +289,9 @@ func TestStartAfterACrash(t *testing.T) {
 	h, err = w.kit.load(t.Context(), hashSubject("bob"))
 	require.NoError(t, err)
 	s.subject, s.hash = "bob", hashSubject("bob")
-	_, err = s.claim(t.Context(), h)
+	_, err = s.begin(t.Context(), h)
 	require.NoError(t, err)
-	w.later(claimTime)
+	w.later(askTime)
 	assert.Empty(t, w.record("bob").attempts, "the worker clears it away")
 	assert.Empty(t, w.host.heard())
 }
@@ -417,7 +417,7 @@ func TestStartSurvivesACrashAnywhere(t *testing.T) {
 			w.kit = w.replica(func(c *Config) { c.Store = &crashingStore{Store: w.store, left: operations, written: written} })
 			w.tryStart("alice")
 			w.kit = healthy
-			w.later(claimTime + time.Second)
+			w.later(askTime + time.Second)
 			a := w.start("alice").Attempt
 			usable := 0
 			for _, a := range w.record("alice").attempts {

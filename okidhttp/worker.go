@@ -187,6 +187,7 @@ const (
 	taskExpire       // nobody told anything in time
 	taskRefresh      // ask the provider
 	taskList         // enter it in the list of dead letters
+	taskOverdue      // a claim has led to no verdict
 )
 
 // dueTask is what an attempt waits for next, and until when.
@@ -205,7 +206,7 @@ func (k *Kit) nextDue(a *attempt) dueTask {
 			next.task, next.event, next.at = t, event, at
 		}
 	}
-	earlier(taskAbandon, 0, a.claimedTo)
+	earlier(taskAbandon, 0, a.askingTo)
 	earlier(taskList, 0, a.listAt)
 	for _, p := range a.pending {
 		switch {
@@ -229,6 +230,9 @@ func (k *Kit) nextDue(a *attempt) dueTask {
 	}
 	if a.providerID != "" {
 		earlier(taskRefresh, 0, a.refreshAt)
+	}
+	if a.status != identity.Review && !a.claimedAt.IsZero() {
+		earlier(taskOverdue, 0, a.claimedAt.Add(claimLimit))
 	}
 	return next
 }
@@ -276,6 +280,8 @@ func (k *Kit) runTask(ctx context.Context, h *held, due dueTask) error {
 		if lost && err == nil {
 			k.observe(ctx, OutcomeUnaddressable, "attempt", due.attempt)
 		}
+	case taskOverdue:
+		err = k.overdue(ctx, at)
 	case taskList:
 		err = k.listDeadLetters(ctx, at)
 	case taskRefresh:
@@ -302,10 +308,10 @@ func (k *Kit) runTask(ctx context.Context, h *held, due dueTask) error {
 // nothing was ever heard, is dropped.
 func (h *held) release(id attemptID) error {
 	a := h.find(id)
-	if a == nil || a.claimedTo.IsZero() {
+	if a == nil || a.askingTo.IsZero() {
 		return errUnchanged
 	}
-	a.claimedTo = time.Time{}
+	a.askingTo = time.Time{}
 	if a.unheardOf() {
 		h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.id == id })
 	}

@@ -1,0 +1,377 @@
+package okidhttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// claimProvider is a fakeProvider that verifies in the browser: its claims are
+// {"id":"…"}, and it knows no reference.
+type claimProvider struct {
+	*fakeProvider
+	keysAway bool
+}
+
+func (p *claimProvider) Start(context.Context, identity.StartRequest) (identity.Session, error) {
+	return identity.Session{ExpiresAt: p.clock.Now().Add(time.Hour)}, nil
+}
+
+func (p *claimProvider) VerifyClaim(_ context.Context, body []byte) (string, error) {
+	var c struct {
+		ID     string
+		Forged bool
+	}
+	switch err := json.Unmarshal(body, &c); {
+	case p.keysAway:
+		return "", identity.ErrUnavailable
+	case err != nil:
+		return "", identity.ErrMalformed
+	case c.Forged:
+		return "", identity.ErrSignature
+	}
+	return c.ID, nil
+}
+
+// VerifyWebhook hides the one of fakeProvider: there are none.
+func (p *claimProvider) VerifyWebhook() {}
+
+func (p *claimProvider) says(id string, s identity.Status) { p.answer("", id, s) }
+
+func newClaimWorld(t *testing.T, changes ...func(*Config)) (*world, *claimProvider) {
+	w := newWorld(t)
+	p := &claimProvider{fakeProvider: w.provider}
+	w.kit = w.replica(append([]func(*Config){func(c *Config) { c.Providers = []identity.Provider{p} }}, changes...)...)
+	return w, p
+}
+
+// claimJSON is the answer of the claim route.
+type claimJSON struct{ Attempt, Status string }
+
+// claim presents a claim, and returns the answer.
+func (w *world) claim(user, body string, query ...string) (int, claimJSON) {
+	w.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/verify/claim"+strings.Join(query, ""), strings.NewReader(body))
+	rec := w.do(r, user)
+	var got claimJSON
+	if rec.Code < 300 {
+		require.NoError(w.t, json.Unmarshal(rec.Body.Bytes(), &got))
+	}
+	return rec.Code, got
+}
+
+func TestClaim(t *testing.T) {
+	for _, tt := range []struct {
+		says   identity.Status
+		code   int
+		status string
+		heard  []string
+		gate   int
+	}{
+		{identity.Verified, 200, "verified", []string{"verified"}, 200},
+		{identity.Failed, 200, "failed", []string{"failed"}, 403},
+		{identity.Review, 200, "review", []string{"review"}, 403},
+		{identity.Started, 202, "started", []string{"started"}, 403},
+		{"", 202, "created", []string{}, 403},
+	} {
+		t.Run(string(tt.says), func(t *testing.T) {
+			w, p := newClaimWorld(t)
+			ref := w.start("alice").Attempt
+			p.says("session1", tt.says)
+			for range 3 {
+				code, got := w.claim("alice", `{"id":"session1"}`, "?attempt="+ref)
+				assert.Equal(t, tt.code, code)
+				assert.Equal(t, claimJSON{ref, tt.status}, got)
+			}
+			assert.Equal(t, tt.heard, w.host.heard())
+			assert.Equal(t, tt.gate, w.gate("alice"))
+			assert.Len(t, w.record("alice").attempts, 1)
+		})
+	}
+}
+
+func TestClaimRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		user string
+		body string
+		code int
+		edit func(*http.Request)
+	}{
+		{"nobody", "", `{"id":"session1"}`, 401, nil},
+		{"forged", "alice", `{"id":"session1","forged":true}`, 401, nil},
+		{"no JSON", "alice", `canary`, 400, nil},
+		{"empty", "alice", ``, 400, nil},
+		{"GET", "alice", ``, 405, func(r *http.Request) { r.Method = http.MethodGet }},
+		{"cross-site", "alice", `{"id":"session1"}`, 403, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }},
+		{"other origin", "alice", `{"id":"session1"}`, 403, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }},
+		{"encoded", "alice", `{"id":"session1"}`, 415, func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }},
+		{"too large", "alice", strings.Repeat(" ", 256<<10+1), 413, nil},
+		{"another provider", "alice", `{"id":"session1"}`, 404, func(r *http.Request) { r.URL.RawQuery = "provider=okid" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, p := newClaimWorld(t)
+			p.says("session1", identity.Verified)
+			r := httptest.NewRequest(http.MethodPost, "/verify/claim", strings.NewReader(tt.body))
+			if tt.edit != nil {
+				tt.edit(r)
+			}
+			assert.Equal(t, tt.code, w.do(r, tt.user).Code)
+			_, puts := w.store.counts()
+			assert.Zero(t, puts, "nothing is written")
+			assert.Zero(t, p.asked())
+			assert.NotContains(t, w.log.String(), "canary")
+		})
+	}
+	w, p := newClaimWorld(t)
+	p.keysAway = true
+	code, _ := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 503, code)
+
+	okid := newWorld(t)
+	code, _ = okid.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 404, code, "a provider that has webhooks takes no claims")
+}
+
+// Whoever presents a verification first keeps it, for ten years, and whatever
+// becomes of the record.
+func TestFirstSubjectWins(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Verified)
+	code, _ := w.claim("alice", `{"id":"session1"}`)
+	require.Equal(t, 200, code)
+	refused := func() {
+		t.Helper()
+		asked := p.asked()
+		code, _ := w.claim("bob", `{"id":"session1"}`)
+		assert.Equal(t, 409, code)
+		assert.Equal(t, asked, p.asked())
+		assert.Equal(t, 403, w.gate("bob"))
+	}
+	refused()
+	assert.Contains(t, w.log.String(), string(OutcomeClaimTaken))
+	w.clock.add(9 * 365 * 24 * time.Hour)
+	refused()
+	require.NoError(t, w.kit.Erase(t.Context(), "alice"))
+	refused()
+}
+
+func TestManyPresentOneClaim(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Verified)
+	var all sync.WaitGroup
+	codes := make([]int, 40)
+	for i := range codes {
+		all.Go(func() { codes[i], _ = w.claim(fmt.Sprint("user ", i%8), `{"id":"session1"}`) })
+	}
+	all.Wait()
+	won := 0
+	for i := range 8 {
+		if w.gate(fmt.Sprint("user ", i)) == 200 {
+			won++
+		}
+	}
+	assert.Equal(t, 1, won)
+	assert.Equal(t, []string{"verified"}, w.host.heard())
+}
+
+// Without an attempt in the query, a claim finds the one that is open, or makes
+// one, as often as Config.StartLimit allows.
+func TestClaimWithoutStart(t *testing.T) {
+	w, p := newClaimWorld(t, func(c *Config) { c.StartLimit = AtMost(2, time.Hour) })
+	p.says("session1", identity.Failed)
+	p.says("session2", identity.Failed)
+	p.says("session3", identity.Verified)
+	started := w.start("alice").Attempt
+	_, got := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, started, got.Attempt)
+	code, got := w.claim("alice", `{"id":"session2"}`)
+	assert.Equal(t, 200, code)
+	assert.NotEqual(t, started, got.Attempt)
+	code, _ = w.claim("alice", `{"id":"session3"}`)
+	assert.Equal(t, 429, code)
+	w.clock.add(time.Hour)
+	code, _ = w.claim("alice", `{"id":"session3"}`)
+	assert.Equal(t, 200, code)
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// Somebody else's attempt is nobody's business.
+func TestClaimForAForeignAttempt(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Verified)
+	foreign := w.start("bob").Attempt
+	_, got := w.claim("alice", `{"id":"session1"}`, "?attempt="+foreign)
+	assert.NotEqual(t, foreign, got.Attempt)
+	assert.Equal(t, "created", w.status("bob", foreign))
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// A verification in process is asked for until there is a verdict.
+func TestClaimIsFollowed(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Started)
+	code, got := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 202, code)
+	var times []int
+	for second := range 200 {
+		asked := p.asked()
+		w.later(time.Second)
+		if p.asked() > asked {
+			times = append(times, second+1)
+		}
+	}
+	assert.Equal(t, []int{2, 4, 8, 16, 32, 64, 124, 184}, times, "in seconds after the claim")
+	p.says("session1", identity.Verified)
+	w.later(time.Minute)
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, "verified", w.status("alice", got.Attempt))
+	asked := p.asked()
+	w.later(time.Hour)
+	assert.Equal(t, asked, p.asked())
+}
+
+// If there is none after a quarter of an hour, somebody should know. It is asked
+// for all the same.
+func TestOverdueVerdict(t *testing.T) {
+	counted := map[Outcome]int{}
+	w, p := newClaimWorld(t, func(c *Config) { c.Observe = func(_ context.Context, o Outcome) { counted[o]++ } })
+	p.says("session1", identity.Started)
+	_, got := w.claim("alice", `{"id":"session1"}`)
+	for range 16 {
+		w.later(time.Minute)
+	}
+	assert.Equal(t, 1, counted[OutcomeNoVerdict])
+	letters := deadLetters(t, w.kit)
+	require.Len(t, letters, 1)
+	assert.Equal(t, DeadNoVerdict, letters[0].Reason)
+	assert.Equal(t, "session1", letters[0].VerificationID)
+
+	require.NoError(t, w.kit.ReplayDeadLetter(t.Context(), letters[0].ID))
+	assert.Len(t, deadLetters(t, w.kit), 1, "still none")
+	p.says("session1", identity.Verified)
+	require.NoError(t, w.kit.ReplayDeadLetter(t.Context(), letters[0].ID))
+	assert.Equal(t, "verified", w.status("alice", got.Attempt))
+	assert.Empty(t, deadLetters(t, w.kit))
+}
+
+func TestReviewedClaim(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Review)
+	_, got := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, "review", got.Status)
+	for range 20 {
+		w.later(time.Minute)
+	}
+	assert.Empty(t, deadLetters(t, w.kit), "people take their time")
+	p.says("session1", identity.Verified)
+	w.later(refreshEvery)
+	assert.Equal(t, []string{"review", "verified"}, w.host.heard())
+}
+
+// A technical error is a failed attempt with a reason, and the user may try again.
+func TestClaimOfAnError(t *testing.T) {
+	w, p := newClaimWorld(t)
+	v := person
+	v.ID, v.Status, v.Reason = "session1", identity.Failed, identity.ReasonError
+	v.Concerns = []identity.Concern{{ID: "DC030", Service: "doc-check", Status: "declined", Message: "Canary concern"}}
+	p.answers["session1"] = identity.Notice{Provider: "fake", Verification: v, Fetched: true}
+	w.host.failing(func(Event) error { return errors.New("away, says Canary concern") })
+	code, _ := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 200, code, "what closes stands before the host knows")
+	w.host.failing(nil)
+	w.later(time.Minute)
+	e := w.host.last()
+	assert.Equal(t, identity.ReasonError, e.Reason)
+	assert.Equal(t, v.Concerns, e.Verification.Concerns, "concerns reach the callback")
+	assert.NotContains(t, w.log.String(), "Canary")
+	assert.NotContains(t, strings.Join(w.store.values, ""), "Canary")
+}
+
+func TestClaimWhileTheProviderIsAway(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.away = identity.ErrUnavailable
+	code, _ := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 202, code)
+	p.away = nil
+	p.says("session1", identity.Verified)
+	w.later(time.Minute)
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+func TestClaimWhileTheStoreIsAway(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Verified)
+	w.store.breakDown(errStoreIsAway)
+	code, _ := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 503, code)
+	w.store.breakDown(nil)
+	code, _ = w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 200, code)
+}
+
+// A process that died between the two writes leaves nothing that stands in the
+// subject's own way.
+func TestClaimAfterACrash(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Verified)
+	c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
+	require.NoError(t, c.own(t.Context()))
+	code, _ := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 200, code)
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// The claim proves that the subject was there.
+func TestClaimIsAReturn(t *testing.T) {
+	w, p := newClaimWorld(t, func(c *Config) { c.RequireReturn = true })
+	p.says("session1", identity.Verified)
+	code, _ := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 200, code)
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// The cost of a claim in store operations.
+func TestClaimCost(t *testing.T) {
+	w, p := newClaimWorld(t)
+	w.start("alice")
+	p.says("session1", identity.Verified)
+	w.store.counts()
+	w.claim("alice", `{"id":"session1"}`)
+	gets, puts := w.store.counts()
+	assert.Equal(t, [2]int{2, 4}, [2]int{gets, puts})
+	w.claim("alice", `{"id":"session1"}`)
+	gets, puts = w.store.counts()
+	assert.Equal(t, [2]int{1, 0}, [2]int{gets, puts}, "again")
+}
+
+// A page finds out where the claim goes.
+func TestClaimURL(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Verified)
+	rec := w.tryStart("alice")
+	var started struct {
+		Attempt  string
+		ClaimURL string `json:"claim_url"`
+	}
+	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &started))
+	query, ok := strings.CutPrefix(started.ClaimURL, "https://app.example/verify/claim")
+	require.True(t, ok, started.ClaimURL)
+	assert.Contains(t, w.get("alice", "/verify/page?attempt="+started.Attempt).Body.String(), "/claim?provider=fake")
+	_, got := w.claim("alice", `{"id":"session1"}`, query)
+	assert.Equal(t, claimJSON{started.Attempt, "verified"}, got)
+
+	assert.NotContains(t, newWorld(t).tryStart("alice").Body.String(), "claim_url")
+}
