@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/okidkit/okidkit/examples/internal/demo"
+	"github.com/okidkit/okidkit/getid"
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
@@ -65,12 +66,6 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 			problem(fmt.Errorf("%s is required", name))
 		}
 	}
-	// Who sets one of these counts on it.
-	for _, name := range []string{"GETID_URL", "GETID_API_KEY", "GETID_JWKS_URL"} {
-		if getenv(name) != "" {
-			problem(fmt.Errorf("%s is set, but this server knows okID alone", name))
-		}
-	}
 	provider, err := okid.New(okid.Config{
 		APIKey:         getenv("OKID_API_KEY"),
 		WebhookSecrets: list(getenv("OKID_WEBHOOK_SECRET")),
@@ -80,7 +75,34 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 	})
 	problem(err)
 	s.app.Providers = []identity.Provider{provider}
+	if second, err := readGetID(getenv); err != nil {
+		problem(err)
+	} else if second != nil {
+		s.app.Providers = append(s.app.Providers, second)
+	}
 	return s, errors.Join(errs...)
+}
+
+// readGetID is the second provider, or nil if there is none.
+func readGetID(getenv func(string) string) (identity.Provider, error) {
+	set := 0
+	for _, name := range []string{"GETID_URL", "GETID_API_KEY", "GETID_JWKS_URL", "GETID_SCRIPT_URL"} {
+		if getenv(name) != "" {
+			set++
+		}
+	}
+	switch {
+	case set == 0:
+		return nil, nil
+	case getenv("GETID_URL") == "" || getenv("GETID_API_KEY") == "":
+		return nil, errors.New("GETID_URL and GETID_API_KEY are required for GetID")
+	}
+	return getid.New(getid.Config{
+		APIKey:    getenv("GETID_API_KEY"),
+		BaseURL:   getenv("GETID_URL"),
+		JWKSURL:   getenv("GETID_JWKS_URL"),
+		ScriptURL: getenv("GETID_SCRIPT_URL"),
+	})
 }
 
 // readKeys reads keys of 32 bytes in hex. Without any it makes one up, which is

@@ -64,8 +64,10 @@ func TestBadSettings(t *testing.T) {
 		{"Redis without keys", map[string]string{"REDIS_URL": "redis://:canary-pass@redis.example", "OKID_KEYS": ""}, []string{"OKID_KEYS is required with REDIS_URL"}},
 		{"Redis URL", map[string]string{"REDIS_URL": "http://:canary-pass@redis.example"}, []string{"REDIS_URL is not"}},
 		{"Redis Cluster", map[string]string{"REDIS_URL": "redis://:canary-pass@redis.example,http://canary-pass@x"}, []string{"REDIS_URL: address 2"}},
-		{"GetID", map[string]string{"GETID_URL": "https://getid.example", "GETID_API_KEY": "canary-key", "GETID_JWKS_URL": "https://getid.example/jwks"},
-			[]string{"GETID_URL is set, but", "GETID_API_KEY is set, but", "GETID_JWKS_URL is set, but"}},
+		{"GetID without its key", map[string]string{"GETID_URL": "https://canary.example"}, []string{"GETID_URL and GETID_API_KEY are required for GetID"}},
+		{"GetID without its URL", map[string]string{"GETID_JWKS_URL": "https://canary.example"}, []string{"GETID_URL and GETID_API_KEY are required for GetID"}},
+		{"GetID", map[string]string{"GETID_URL": "http://getid.example", "GETID_API_KEY": " canary", "GETID_JWKS_URL": "x", "GETID_SCRIPT_URL": "x"},
+			[]string{"getid: BaseURL", "getid: APIKey", "getid: JWKSURL", "getid: ScriptURL"}},
 		{"all at once", map[string]string{
 			"ADDR": taken.Addr().String(), "PUBLIC_URL": "https://cellar.example/shop", "OKID_API_KEY": "", "OKID_WEBHOOK_SECRET": "canary-short",
 			"OKID_API_URL": "http://api.example", "OKID_FRONTEND_URL": "x", "OKID_SDK_URL": "x", "OKID_KEYS": "canary", "CALLBACK_URL": "x", "REDIS_URL": "x",

@@ -35,6 +35,7 @@ type App struct {
 	kit      *okidhttp.Kit
 	sessions sessions
 	store    store.Store
+	others   []string // names of the providers beside the first
 	log      *slog.Logger
 	handler  http.Handler
 }
@@ -45,6 +46,9 @@ func New(cfg Config) (*App, error) {
 		sessions: sessions{keys: cfg.Keys, secure: strings.HasPrefix(cfg.PublicURL, "https:")},
 		store:    cfg.Store,
 		log:      cfg.Log,
+	}
+	for _, p := range cfg.Providers[1:] {
+		a.others = append(a.others, p.Name())
 	}
 	r := newReporter(cfg.Out, cfg.CallbackURL)
 

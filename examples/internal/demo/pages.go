@@ -20,8 +20,9 @@ var page = template.Must(template.ParseFS(files, "page.html"))
 // view is what the one template shows.
 type view struct {
 	Title  string
-	User   string // empty: the log-in form
-	Next   string // where the log-in form leads
+	User   string   // empty: the log-in form
+	Next   string   // where the log-in form leads
+	Others []string // providers beside the default one
 	Member bool
 	Adult  bool
 }
@@ -37,7 +38,7 @@ func show(w http.ResponseWriter, status int, v view) {
 
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	user, _ := a.sessions.user(r) // nobody: the log-in form
-	show(w, http.StatusOK, view{Title: "The Cellar", User: user, Next: localPath(r.FormValue("next"))})
+	show(w, http.StatusOK, view{Title: "The Cellar", User: user, Next: localPath(r.FormValue("next")), Others: a.others})
 }
 
 // logInFirst answers whoever must be logged in and is not.
