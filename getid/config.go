@@ -234,9 +234,6 @@ func checkKeys(keys []Key) error {
 		if k.PublicKey == nil || k.PublicKey.Curve != elliptic.P521() {
 			return errors.New("contain one that is not on the curve P-521")
 		}
-		if _, err := k.PublicKey.Bytes(); err != nil {
-			return errors.New("contain one that is not a point on the curve P-521")
-		}
 		if k.ID != "" && ids[k.ID] {
 			return errors.New("contain two with the same ID")
 		}
