@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -56,7 +58,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// server is a server that runs as a process of its own, with a fake okID.
+// server is a server with a fake okID: one process, or several replicas behind one
+// address.
 type server struct {
 	url     string
 	secret  string // of the webhooks
@@ -65,15 +68,22 @@ type server struct {
 	client  *http.Client
 	asked   chan okid.GenerateRequest // what the fake was asked for
 
-	cmd    *exec.Cmd
-	lines  chan line     // of standard output, after the first; closed at its end
-	exited chan struct{} // closed when the process has ended
-	stdout bytes.Buffer  // complete when lines is closed, as is stderr
-	stderr bytes.Buffer
+	replicas []*process
+	starts   atomic.Int64 // how many attempts were asked for; see replica
+	lines    chan line    // of callbacks, on the standard output of any replica
 
 	secrets []string // that nobody may ever see
 	mu      sync.Mutex
 	tokens  []string // that the user alone may see
+}
+
+// process is a running server binary.
+type process struct {
+	addr   string // HOST:PORT
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when it has ended
+	stdout bytes.Buffer  // complete when it has ended, as is stderr
+	stderr bytes.Buffer
 }
 
 // line is what a callback prints.
@@ -84,26 +94,27 @@ type line struct {
 	Attempt  string `json:"attempt"`
 }
 
-// launch starts a server with this environment beside what it needs anyway, and
-// stops it at the end of the test, unless the test has done so.
+// launch starts a server of one process with this environment beside what it needs
+// anyway, and stops it at the end of the test, unless the test has done so.
 func launch(t *testing.T, env map[string]string) *server {
 	t.Helper()
-	s := &server{
-		witness: &witness{next: &http.Transport{MaxIdleConnsPerHost: 256}},
-		asked:   make(chan okid.GenerateRequest, 1000),
-		lines:   make(chan line, 1000),
-		exited:  make(chan struct{}),
-	}
-	s.client = &http.Client{
-		Transport:     s.witness,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       patience,
-	}
+	return launchReplicas(t, 1, env)
+}
+
+// launchReplicas is launch for a server of n processes. What they are to share is
+// the environment's to say.
+func launchReplicas(t *testing.T, n int, env map[string]string) *server {
+	t.Helper()
+	s := newServer()
 	all := map[string]string{
 		"ADDR":                "127.0.0.1:0",
 		"OKID_API_KEY":        rand.Text(),
 		"OKID_WEBHOOK_SECRET": rand.Text(),
 		"OKID_KEYS":           randomKey(),
+	}
+	if n > 1 {
+		s.url = "http://localhost" // where nothing needs to listen: the witness knows better
+		all["PUBLIC_URL"] = s.url
 	}
 	maps.Copy(all, env)
 	s.secret, _, _ = strings.Cut(all["OKID_WEBHOOK_SECRET"], ",")
@@ -133,19 +144,61 @@ func launch(t *testing.T, env map[string]string) *server {
 	s.fake = fake
 	all["OKID_API_URL"], all["OKID_FRONTEND_URL"], all["OKID_SDK_URL"] = fake.URL(), fake.URL(), fake.SDKURL()
 
-	s.cmd = command(t, all)
-	s.cmd.Stderr = &s.stderr
-	pipe, err := s.cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, s.cmd.Start())
 	t.Cleanup(func() { s.end(t) })
+	for range n {
+		s.boot(t, command(t, all))
+	}
+	return s
+}
+
+// newServer is a server without a process.
+func newServer() *server {
+	s := &server{
+		asked: make(chan okid.GenerateRequest, 1000),
+		lines: make(chan line, 1000),
+	}
+	s.witness = &witness{server: s, next: &http.Transport{MaxIdleConnsPerHost: 256}}
+	s.client = &http.Client{
+		Transport:     s.witness,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       patience,
+	}
+	return s
+}
+
+// boot adds a process, and returns when it listens.
+func (s *server) boot(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	p := &process{cmd: cmd, exited: make(chan struct{})}
+	p.cmd.Stderr = &p.stderr
+	pipe, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	s.replicas = append(s.replicas, p)
 
 	first := make(chan string, 1)
-	go s.read(pipe, first)
-	ready := regexp.MustCompile(`^listening on (http://127\.0\.0\.1:[1-9][0-9]*)$`).FindStringSubmatch(receive(t, first))
+	go p.read(pipe, first, s.lines)
+	ready := regexp.MustCompile(`^listening on http://(127\.0\.0\.1:[1-9][0-9]*)$`).FindStringSubmatch(receive(t, first))
 	require.NotNil(t, ready, "the ready line")
-	s.url = ready[1]
-	return s
+	p.addr = ready[1]
+	if s.url == "" {
+		s.url = "http://" + p.addr
+	}
+}
+
+// replica is who gets a request to this path: each start goes to the next replica,
+// the webhooks that follow to the one after it, and all else to the third.
+func (s *server) replica(path string) *process {
+	var n int64
+	switch path {
+	case "/verify/start":
+		n = s.starts.Add(1)
+	case "/verify/webhook":
+		n = s.starts.Load() + 1
+	default:
+		n = s.starts.Load() + 2
+	}
+	return s.replicas[n%int64(len(s.replicas))]
 }
 
 // command is the server with this environment and no other.
@@ -170,8 +223,8 @@ func randomKey() string {
 
 // read reads standard output to its end, and then waits for the process. What is
 // no callback's line arrives as an empty one, and so makes a test fail.
-func (s *server) read(pipe io.Reader, first chan<- string) {
-	scanner := bufio.NewScanner(io.TeeReader(pipe, &s.stdout))
+func (p *process) read(pipe io.Reader, first chan<- string, lines chan<- line) {
+	scanner := bufio.NewScanner(io.TeeReader(pipe, &p.stdout))
 	for n := 0; scanner.Scan(); n++ {
 		if n == 0 {
 			first <- scanner.Text()
@@ -183,12 +236,11 @@ func (s *server) read(pipe io.Reader, first chan<- string) {
 		if err := decoder.Decode(&l); err != nil || decoder.More() {
 			l = line{}
 		}
-		s.lines <- l
+		lines <- l
 	}
 	close(first)
-	_ = s.cmd.Wait() // end looks at ProcessState
-	close(s.lines)
-	close(s.exited)
+	_ = p.cmd.Wait() // wait looks at ProcessState
+	close(p.exited)
 }
 
 // receive takes a value from a channel that something must come through.
@@ -203,8 +255,8 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	}
 }
 
-// told is the next line of a callback. The server writes it before it answers
-// the webhook, so a line that should not be there comes before one that should.
+// told is the next line of a callback. A process writes it before it answers the
+// webhook, so a line that should not be there comes before one that should.
 func (s *server) told(t *testing.T, a *attempt, callback string) line {
 	t.Helper()
 	l := receive(t, s.lines)
@@ -213,10 +265,28 @@ func (s *server) told(t *testing.T, a *attempt, callback string) line {
 	return l
 }
 
-// terminate asks the server to stop.
+// terminate asks the processes to stop.
 func (s *server) terminate(t *testing.T) {
 	t.Helper()
-	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+	for _, p := range s.replicas {
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+			require.NoError(t, err)
+		}
+	}
+}
+
+// wait waits until the processes have ended as they should, and returns the lines
+// that told has not taken.
+func (s *server) wait(t *testing.T) (rest []line) {
+	t.Helper()
+	for _, p := range s.replicas {
+		receive(t, p.exited)
+		require.Zero(t, p.cmd.ProcessState.ExitCode(), "stderr:\n%s", p.stderr.String())
+	}
+	for len(s.lines) > 0 {
+		rest = append(rest, <-s.lines)
+	}
+	return rest
 }
 
 // stop stops the server, which must not have told anything more than what told
@@ -225,26 +295,41 @@ func (s *server) stop(t *testing.T) {
 	t.Helper()
 	s.client.CloseIdleConnections() // those that were never used make net/http wait for five seconds
 	s.terminate(t)
-	receive(t, s.exited)
-	require.Zero(t, s.cmd.ProcessState.ExitCode(), "stderr:\n%s", s.stderr.String())
-	var rest []line
-	for l := range s.lines {
-		rest = append(rest, l)
-	}
-	require.Empty(t, rest)
+	require.Empty(t, s.wait(t))
 }
 
-// end is for every test: the process is gone, raced nowhere, and gave no secret
+// ended reports whether all processes have.
+func (s *server) ended() bool {
+	return !slices.ContainsFunc(s.replicas, func(p *process) bool {
+		select {
+		case <-p.exited:
+			return false
+		default:
+			return true
+		}
+	})
+}
+
+// stderr is what a server that has ended has logged.
+func (s *server) stderr(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, p := range s.replicas {
+		receive(t, p.exited)
+		all.WriteString(p.stderr.String())
+	}
+	return all.String()
+}
+
+// end is for every test: the processes are gone, raced nowhere, and gave no secret
 // away.
 func (s *server) end(t *testing.T) {
-	select {
-	case <-s.exited:
-	default:
+	if !s.ended() {
 		s.stop(t)
 	}
 	s.fake.Close() // its webhooks have answers, too
-	assert.NotContains(t, s.stderr.String(), "DATA RACE")
-	assert.NotContains(t, s.stderr.String(), "panic")
+	assert.NotContains(t, s.stderr(t), "DATA RACE")
+	assert.NotContains(t, s.stderr(t), "panic")
 	s.keeps(t, s.secrets...)
 	s.client.CloseIdleConnections()
 
@@ -258,7 +343,9 @@ func (s *server) end(t *testing.T) {
 		}
 	}
 	for _, token := range tokens {
-		assert.NotContains(t, s.stdout.String()+s.stderr.String(), token)
+		for _, p := range s.replicas {
+			assert.NotContains(t, p.stdout.String()+p.stderr.String(), token)
+		}
 	}
 }
 
@@ -272,22 +359,26 @@ func (s *server) allTokens() []string {
 // keeps asserts that the server, which has stopped, told nobody any of these.
 func (s *server) keeps(t *testing.T, secrets ...string) {
 	t.Helper()
-	receive(t, s.exited)
 	for _, secret := range secrets {
 		require.NotEmpty(t, secret)
-		assert.NotContains(t, s.stdout.String(), secret, "standard output")
-		assert.NotContains(t, s.stderr.String(), secret, "standard error")
+		for _, p := range s.replicas {
+			receive(t, p.exited)
+			assert.NotContains(t, p.stdout.String(), secret, "standard output")
+			assert.NotContains(t, p.stderr.String(), secret, "standard error")
+		}
 		for _, e := range s.witness.all() {
 			assert.NotContains(t, e.answer(), secret, e.path)
 		}
 	}
 }
 
-// witness sees all that the server answers.
+// witness brings each request to the replica whose it is, and sees all that the
+// server answers.
 type witness struct {
-	next *http.Transport
-	mu   sync.Mutex
-	seen []*exchange
+	server *server
+	next   *http.Transport
+	mu     sync.Mutex
+	seen   []*exchange
 }
 
 type exchange struct {
@@ -298,6 +389,10 @@ type exchange struct {
 }
 
 func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
+	if "http://"+r.URL.Host == w.server.url {
+		r = r.Clone(r.Context()) // which keeps the Host header
+		r.URL.Host = w.server.replica(r.URL.Path).addr
+	}
 	resp, err := w.next.RoundTrip(r)
 	if err == nil {
 		w.watch(r.URL.Path, resp)
@@ -383,7 +478,7 @@ func read(t *testing.T, resp *http.Response) answer {
 func (s *server) dial(t *testing.T) net.Conn {
 	t.Helper()
 	var d net.Dialer
-	conn, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	conn, err := d.DialContext(t.Context(), "tcp", s.replicas[0].addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(now().Add(patience)))

@@ -2,6 +2,8 @@ package main
 
 import (
 	"crypto/rand"
+	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +13,34 @@ import (
 
 	"github.com/okidkit/okidkit/internal/redistest"
 )
+
+// launcher is launch, for one setting or another.
+type launcher func(t *testing.T, env map[string]string) *server
+
+// everywhere runs a scenario with one process and its memory, and, if there is Redis
+// on this machine, with three replicas, each launch on a database of its own.
+func everywhere(t *testing.T, scenario func(*testing.T, launcher)) {
+	t.Parallel()
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		scenario(t, launch)
+	})
+	t.Run("redis, three replicas", func(t *testing.T) {
+		t.Parallel()
+		addr, ok := redistest.Server(t)
+		if !ok {
+			return
+		}
+		database := 0
+		scenario(t, func(t *testing.T, env map[string]string) *server {
+			t.Helper()
+			all := map[string]string{"REDIS_URL": fmt.Sprintf("redis://%s/%d", addr, database)}
+			database++
+			maps.Copy(all, env)
+			return launchReplicas(t, 3, all)
+		})
+	})
+}
 
 // onRedis runs a test with a single server and with a Cluster, if there is Redis
 // on this machine.
@@ -95,8 +125,7 @@ func TestParallelReplayOnReplicas(t *testing.T) {
 			bob.at(s).opened(t)
 			s.client.CloseIdleConnections()
 			s.terminate(t)
-			receive(t, s.exited)
-			for l := range s.lines {
+			for _, l := range s.wait(t) {
 				told++
 				assert.Equal(t, "verified", l.Callback)
 			}

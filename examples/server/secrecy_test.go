@@ -58,8 +58,9 @@ func babble() http.Handler {
 // A flow in which everything goes wrong that can, and nobody hears of the person,
 // the token or the secrets. That the secrets and the token stay where they
 // belong, every other test asserts, too, when its server ends.
-func TestNothingLeaks(t *testing.T) {
-	t.Parallel()
+func TestNothingLeaks(t *testing.T) { everywhere(t, testNothingLeaks) }
+
+func testNothingLeaks(t *testing.T, launch launcher) {
 	h := newHost(t)
 	const password, apiToken = "hq-pass-55120", "hq-token-88213"
 	callbackURL := strings.Replace(h.URL, "http://", "http://hq:"+password+"@", 1) + "/?token=" + apiToken
@@ -154,6 +155,6 @@ func TestNothingLeaks(t *testing.T) {
 	s.stop(t)
 	s.keeps(t, words()...)
 	s.keeps(t, password, apiToken)
-	assert.NotContains(t, s.stderr.String(), name)
-	assert.Contains(t, s.stderr.String(), "callback_failed", "it does log")
+	assert.NotContains(t, s.stderr(t), name)
+	assert.Contains(t, s.stderr(t), "callback_failed", "it does log")
 }

@@ -19,8 +19,9 @@ import (
 	"github.com/okidkit/okidkit/okidtest"
 )
 
-func TestStart(t *testing.T) {
-	t.Parallel()
+func TestStart(t *testing.T) { everywhere(t, testStart) }
+
+func testStart(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	u := s.logIn(t, "alice")
 	a := u.start(t, http.StatusCreated)
@@ -49,8 +50,9 @@ func TestStart(t *testing.T) {
 	s.stop(t)
 }
 
-func TestStartRefuses(t *testing.T) {
-	t.Parallel()
+func TestStartRefuses(t *testing.T) { everywhere(t, testStartRefuses) }
+
+func testStartRefuses(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	alice := s.logIn(t, "alice")
 	tests := []struct {
@@ -84,8 +86,9 @@ func TestStartRefuses(t *testing.T) {
 }
 
 // Every way that a verification can end, and what the user sees of it.
-func TestOutcomes(t *testing.T) {
-	t.Parallel()
+func TestOutcomes(t *testing.T) { everywhere(t, testOutcomes) }
+
+func testOutcomes(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	tests := []struct {
 		status string
@@ -152,8 +155,9 @@ func TestOutcomes(t *testing.T) {
 }
 
 // A browser's way, from the gate and back to it.
-func TestBrowserJourney(t *testing.T) {
-	t.Parallel()
+func TestBrowserJourney(t *testing.T) { everywhere(t, testBrowserJourney) }
+
+func testBrowserJourney(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	html := "Accept: text/html,application/xhtml+xml"
 	follow := func(t *testing.T, u *user, from answer) answer {
@@ -234,8 +238,9 @@ func TestLogInLeadsNowhereElse(t *testing.T) {
 }
 
 // What becomes known late of one attempt is nothing to the next.
-func TestSecondAttempt(t *testing.T) {
-	t.Parallel()
+func TestSecondAttempt(t *testing.T) { everywhere(t, testSecondAttempt) }
+
+func testSecondAttempt(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	u := s.logIn(t, "alice")
 	first := u.begin(t)
@@ -266,8 +271,9 @@ func TestSecondAttempt(t *testing.T) {
 	s.stop(t)
 }
 
-func TestAttemptsAreLimited(t *testing.T) {
-	t.Parallel()
+func TestAttemptsAreLimited(t *testing.T) { everywhere(t, testAttemptsAreLimited) }
+
+func testAttemptsAreLimited(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	u := s.logIn(t, "alice")
 	for range 5 {
@@ -285,8 +291,9 @@ func TestAttemptsAreLimited(t *testing.T) {
 }
 
 // What a user may do at once is one attempt, however often it is asked for.
-func TestParallelStarts(t *testing.T) {
-	t.Parallel()
+func TestParallelStarts(t *testing.T) { everywhere(t, testParallelStarts) }
+
+func testParallelStarts(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	u := s.logIn(t, "alice")
 	answers := make(chan answer, 50)
@@ -307,8 +314,9 @@ func TestParallelStarts(t *testing.T) {
 	assert.Equal(t, 1, s.fake.GenerateCalls())
 }
 
-func TestProviderTrouble(t *testing.T) {
-	t.Parallel()
+func TestProviderTrouble(t *testing.T) { everywhere(t, testProviderTrouble) }
+
+func testProviderTrouble(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	elsewhere := newHost(t)
 	for _, tt := range []struct {
@@ -337,8 +345,9 @@ func TestProviderTrouble(t *testing.T) {
 	assert.Empty(t, elsewhere.called, "the API key goes nowhere else")
 }
 
-func TestCallbackFails(t *testing.T) {
-	t.Parallel()
+func TestCallbackFails(t *testing.T) { everywhere(t, testCallbackFails) }
+
+func testCallbackFails(t *testing.T, launch launcher) {
 	h := newHost(t)
 	s := launch(t, map[string]string{"CALLBACK_URL": h.URL})
 	for _, tt := range []struct {
@@ -415,8 +424,9 @@ func deliverUntilAccepted(t *testing.T, s *server, a *attempt, event string) (an
 	}
 }
 
-func TestCallbackHangs(t *testing.T) {
-	t.Parallel()
+func TestCallbackHangs(t *testing.T) { everywhere(t, testCallbackHangs) }
+
+func testCallbackHangs(t *testing.T, launch launcher) {
 	h := newHost(t)
 	s := launch(t, map[string]string{"CALLBACK_URL": h.URL})
 	u := s.logIn(t, "alice")
@@ -443,8 +453,9 @@ func TestCallbackHangs(t *testing.T) {
 
 // A server that is told to stop finishes what it has begun, and nobody who only
 // watches keeps it.
-func TestTerminate(t *testing.T) {
-	t.Parallel()
+func TestTerminate(t *testing.T) { everywhere(t, testTerminate) }
+
+func testTerminate(t *testing.T, launch launcher) {
 	h := newHost(t)
 	s := launch(t, map[string]string{"CALLBACK_URL": h.URL})
 	u := s.logIn(t, "alice")
@@ -462,19 +473,13 @@ func TestTerminate(t *testing.T) {
 	// The stream ends and new connections are refused while the callback runs.
 	assert.Contains(t, read(t, stream).body, `"status":"started"`)
 	s.refuses(t)
-	select {
-	case <-s.exited:
-		require.Fail(t, "it did not wait")
-	default:
-	}
+	require.False(t, s.ended(), "it did not wait")
 
 	close(release)
 	s.settle(t)
 	assert.Equal(t, 200, s.fake.Deliveries()[1].Tries[0].Status)
-	receive(t, s.exited)
-	assert.Zero(t, s.cmd.ProcessState.ExitCode(), s.stderr.String())
 	s.told(t, a, "verified")
-	assert.Empty(t, receive(t, s.lines), "the end of the output")
+	assert.Empty(t, s.wait(t))
 }
 
 // hold answers when it is released, or the server hangs up.
@@ -490,19 +495,14 @@ func hold(release <-chan struct{}) http.HandlerFunc {
 // refuses waits until nothing listens any more.
 func (s *server) refuses(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	var d net.Dialer
-	for {
-		conn, err := d.DialContext(ctx, "tcp", strings.TrimPrefix(s.url, "http://"))
-		if err != nil {
-			require.NoError(t, ctx.Err(), "it still listens")
-			return
-		}
-		_ = conn.Close()
-		<-tick.C
+	for _, p := range s.replicas {
+		require.Eventually(t, func() bool {
+			conn, err := net.Dial("tcp", p.addr)
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err != nil
+		}, patience, 10*time.Millisecond, "it still listens")
 	}
 }
 
@@ -565,8 +565,9 @@ func TestHostHeader(t *testing.T) {
 	s.keeps(t, "evil.example")
 }
 
-func TestStatusStream(t *testing.T) {
-	t.Parallel()
+func TestStatusStream(t *testing.T) { everywhere(t, testStatusStream) }
+
+func testStatusStream(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	u := s.logIn(t, "alice")
 	a := u.start(t, http.StatusCreated)
@@ -610,8 +611,9 @@ func TestStatusStream(t *testing.T) {
 
 // Whoever asks for what is not theirs learns nothing, not even whether it is
 // there.
-func TestStrangersLearnNothing(t *testing.T) {
-	t.Parallel()
+func TestStrangersLearnNothing(t *testing.T) { everywhere(t, testStrangersLearnNothing) }
+
+func testStrangersLearnNothing(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	alice, mallory, nobody := s.logIn(t, "alice"), s.logIn(t, "mallory"), s.logIn(t, "")
 	a := alice.begin(t)
@@ -650,8 +652,9 @@ func TestStrangersLearnNothing(t *testing.T) {
 	a.is(t, "started")
 }
 
-func TestHealth(t *testing.T) {
-	t.Parallel()
+func TestHealth(t *testing.T) { everywhere(t, testHealth) }
+
+func testHealth(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	for _, path := range []string{"/healthz", "/readyz"} {
 		assert.Equal(t, http.StatusOK, s.do(t, "GET", path, "").status)

@@ -115,9 +115,9 @@ func TestRandomKeyIsWarnedOf(t *testing.T) {
 	random.logIn(t, "alice").begin(t)
 	random.stop(t)
 	given.stop(t)
-	assert.Contains(t, random.stderr.String(), "level=WARN")
-	assert.Contains(t, random.stderr.String(), "OKID_KEYS is empty: using a random key")
-	assert.Empty(t, given.stderr.String(), "who has set all hears nothing")
+	assert.Contains(t, random.stderr(t), "level=WARN")
+	assert.Contains(t, random.stderr(t), "OKID_KEYS is empty: using a random key")
+	assert.Empty(t, given.stderr(t), "who has set all hears nothing")
 }
 
 // Of several secrets and keys each counts, and the first key signs.

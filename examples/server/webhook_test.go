@@ -462,8 +462,9 @@ func TestGoodDeliveries(t *testing.T) {
 }
 
 // An old webhook is a reason to ask okID, whose word counts.
-func TestStaleDeliveryAsks(t *testing.T) {
-	t.Parallel()
+func TestStaleDeliveryAsks(t *testing.T) { everywhere(t, testStaleDeliveryAsks) }
+
+func testStaleDeliveryAsks(t *testing.T, launch launcher) {
 	s := launch(t, nil)
 	u := s.logIn(t, "alice")
 	a := u.begin(t)
@@ -556,8 +557,9 @@ func TestRawDeliveries(t *testing.T) {
 
 // A delivery that comes again is the same event, however it is wrapped, and for
 // ever.
-func TestReplay(t *testing.T) {
-	t.Parallel()
+func TestReplay(t *testing.T) { everywhere(t, testReplay) }
+
+func testReplay(t *testing.T, launch launcher) {
 	h := newHost(t)
 	s := launch(t, map[string]string{"CALLBACK_URL": h.URL})
 	u := s.logIn(t, "alice")
@@ -618,8 +620,9 @@ func TestReplay(t *testing.T) {
 
 // However many copies arrive at once, the host is called once, and every sender
 // has its 200 in the end.
-func TestParallelReplay(t *testing.T) {
-	t.Parallel()
+func TestParallelReplay(t *testing.T) { everywhere(t, testParallelReplay) }
+
+func testParallelReplay(t *testing.T, launch launcher) {
 	const copies = 200
 	h := newHost(t)
 	s := launch(t, map[string]string{"CALLBACK_URL": h.URL})
