@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/store"
 )
 
 // newer is what a newer version of the kit wrote into a message beside the fields
@@ -133,6 +134,23 @@ func TestNewerVersionsFieldsSurviveAFlow(t *testing.T) {
 	w.host.failing(nil)
 	w.start("alice")
 	assert.Equal(t, append(always, "letter"), w.newer("alice"), "another attempt")
+}
+
+// A newer version may keep more finished attempts than this one, which drops them
+// while it begins the next.
+func TestStartAfterANewerVersionKeptMore(t *testing.T) {
+	w := newWorld(t)
+	hash := hashSubject("alice")
+	r := &record{subject: w.kit.keys.seal(sealSubject, hash.key(), []byte("alice"))}
+	for i := range 2 * maxFinished {
+		r.attempts = append(r.attempts, attempt{id: attemptID{byte(i)}, provider: "fake", status: identity.Failed})
+	}
+	require.NoError(t, w.store.Put(t.Context(), hash.key(), store.Write{Value: r.encode(hash), Version: 1, TTL: time.Hour}))
+
+	a := w.start("alice").Attempt
+	assert.Equal(t, a, w.provider.starts[0].Reference)
+	assert.Equal(t, "created", w.status("alice", a))
+	assert.Len(t, w.record("alice").attempts, maxFinished+1)
 }
 
 // goldenRecord is what testdata/record.hex says, without what is sealed.

@@ -262,7 +262,11 @@ func (r *record) prune() {
 				surplus++
 			}
 		}
-		r.attempts = slices.DeleteFunc(r.attempts, func(a attempt) bool {
+		if surplus <= 0 {
+			continue
+		}
+		// In a copy, since somebody may hold a pointer to an attempt that stays.
+		r.attempts = slices.DeleteFunc(slices.Clone(r.attempts), func(a attempt) bool {
 			if surplus <= 0 || !idle(a) {
 				return false
 			}
