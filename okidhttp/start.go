@@ -245,7 +245,7 @@ func (s *starter) start(ctx context.Context) (*startedAttempt, *problem, error) 
 		} else if err != nil {
 			return nil, &problemStoreAway, err
 		}
-		return s.ask(ctx, begun)
+		return s.ask(ctx, h, begun)
 	}
 }
 
@@ -354,8 +354,9 @@ func (k *Kit) addAttempt(h *held, subject, provider string) *attempt {
 	return &h.attempts[len(h.attempts)-1]
 }
 
-// ask gets the token from the provider, and writes it down.
-func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *problem, error) {
+// ask gets the token from the provider, and writes it down: in h, which is the
+// record as it was just written.
+func (s *starter) ask(ctx context.Context, h *held, a *attempt) (*startedAttempt, *problem, error) {
 	k, at := s.kit, address{s.hash, a.id}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
 	defer cancel()
@@ -383,7 +384,11 @@ func (s *starter) ask(ctx context.Context, a *attempt) (*startedAttempt, *proble
 		return nil, &problemProviderAway, nil
 	}
 	sealed := k.keys.seal(sealToken, at.place(), []byte(session.Token))
-	err = k.rewriteAttempt(ctx, at, func(_ *held, a *attempt) error {
+	_, err = k.rewrite(ctx, s.hash, h, func(h *held) error {
+		a := h.find(at.attempt)
+		if a == nil {
+			return errInFlight
+		}
 		a.askingTo, a.expiresAt = time.Time{}, session.ExpiresAt
 		if a.status == identity.Created || a.status == identity.Started {
 			a.token = sealed
