@@ -32,40 +32,62 @@ func (l *later) unknown() *[]byte { return &l.raw }
 // coder writes and reads the fields of messages.
 //
 // On the wire a field is its tag, a length and that many bytes, both numbers as
-// unsigned varints; empty values are left out. A reader keeps the fields whose
-// tags it does not know and writes them back, so that an older and a newer
-// version of the kit can share a store.
+// unsigned varints; empty values are left out. Fields stand in the order in which
+// they are listed. A reader keeps the fields whose tags it does not know and writes
+// them back, so that an older and a newer version of the kit can share a store.
 type coder struct {
 	out     []byte // what was written
 	reading bool
-	tag     uint64 // of the field that is being read
+	tag     uint64 // of the field that is to be read next; 0: there is none
 	in      []byte // its bytes
-	taken   bool   // some field had that tag
+	whole   []byte // it, with tag and length
+	rest    []byte // what comes after it
 	err     error
 }
 
-// wants says whether the field with this tag is the one being read.
-func (c *coder) wants(tag uint64) bool {
-	if c.tag != tag {
-		return false
+// wants says whether the field with this tag is the one to be read, which it then
+// is: in comes back with its bytes, and the coder goes on to the next.
+func (c *coder) wants(tag uint64) (in []byte, ok bool) {
+	if c.tag != tag || c.err != nil {
+		return nil, false
 	}
-	c.taken = true
-	return true
+	in = c.in
+	c.next()
+	return in, true
+}
+
+// next goes on to the next field.
+func (c *coder) next() {
+	c.tag, c.in, c.whole = 0, nil, nil
+	if len(c.rest) == 0 {
+		return
+	}
+	tag, n := binary.Uvarint(c.rest)
+	if n <= 0 || tag == 0 {
+		c.err = errCorrupt
+		return
+	}
+	in, rest, err := splitSized(c.rest[n:])
+	if err != nil {
+		c.err = err
+		return
+	}
+	c.tag, c.in, c.whole, c.rest = tag, in, c.rest[:len(c.rest)-len(rest)], rest
 }
 
 func (c *coder) bytes(tag uint64, v *[]byte) {
 	if !c.reading {
 		write(c, tag, *v)
-	} else if c.wants(tag) {
-		*v = slices.Clone(c.in)
+	} else if in, ok := c.wants(tag); ok {
+		*v = slices.Clone(in)
 	}
 }
 
 func (c *coder) text(tag uint64, v *string) {
 	if !c.reading {
 		write(c, tag, *v)
-	} else if c.wants(tag) {
-		*v = string(c.in)
+	} else if in, ok := c.wants(tag); ok {
+		*v = string(in)
 	}
 }
 
@@ -73,10 +95,8 @@ func (c *coder) text(tag uint64, v *string) {
 func (c *coder) array(tag uint64, v []byte) {
 	if !c.reading {
 		write(c, tag, v)
-	} else if c.wants(tag) {
-		if copy(v, c.in) != len(v) || len(v) != len(c.in) {
-			c.err = errCorrupt
-		}
+	} else if in, ok := c.wants(tag); ok && copy(v, in) != max(len(v), len(in)) {
+		c.err = errCorrupt
 	}
 }
 
@@ -86,9 +106,9 @@ func (c *coder) int(tag uint64, v *int64) {
 			var buf [binary.MaxVarintLen64]byte
 			write(c, tag, buf[:binary.PutVarint(buf[:], *v)])
 		}
-	} else if c.wants(tag) {
-		n, size := binary.Varint(c.in)
-		if size <= 0 || size != len(c.in) {
+	} else if in, ok := c.wants(tag); ok {
+		n, size := binary.Varint(in)
+		if size <= 0 || size != len(in) {
 			c.err = errCorrupt
 		}
 		*v = n
@@ -122,8 +142,9 @@ func (c *coder) date(tag uint64, v *identity.Date) {
 		if _, err := identity.ParseDate(v.String()); err == nil { // others could not be read again
 			write(c, tag, v.String())
 		}
-	} else if c.wants(tag) {
-		if *v, c.err = identity.ParseDate(string(c.in)); c.err != nil {
+	} else if in, ok := c.wants(tag); ok {
+		var err error
+		if *v, err = identity.ParseDate(string(in)); err != nil {
 			c.err = errCorrupt
 		}
 	}
@@ -134,8 +155,10 @@ func (c *coder) nested(tag uint64, m message) {
 	if !c.reading {
 		c.out = binary.AppendUvarint(c.out, tag)
 		c.sized(m)
-	} else if c.wants(tag) {
-		c.err = decode(c.in, m)
+	} else if in, ok := c.wants(tag); ok {
+		if err := decode(in, m); err != nil {
+			c.err = err
+		}
 	}
 }
 
@@ -148,7 +171,9 @@ func each[T any](c *coder, tag uint64, list *[]T, field func(*T)) {
 		for i := range *list {
 			field(&(*list)[i])
 		}
-	} else if c.tag == tag {
+		return
+	}
+	for c.tag == tag && c.err == nil {
 		if len(*list) == maxList {
 			c.err = errCorrupt
 			return
@@ -190,27 +215,16 @@ func encode(m message) []byte {
 
 // decode reads what encode wrote.
 func decode(b []byte, m message) error {
-	c := coder{reading: true}
-	for len(b) > 0 {
-		tag, n := binary.Uvarint(b)
-		if n <= 0 {
-			return errCorrupt
+	c := coder{reading: true, rest: b}
+	for c.next(); c.tag != 0 && c.err == nil; {
+		left := len(c.rest)
+		m.fields(&c) // reads all, if nothing is unknown and all are in order
+		if len(c.rest) == left && c.tag != 0 && c.err == nil {
+			*m.unknown() = append(*m.unknown(), c.whole...)
+			c.next()
 		}
-		v, rest, err := splitSized(b[n:])
-		if err != nil {
-			return err
-		}
-		c.tag, c.in, c.taken = tag, v, false
-		m.fields(&c)
-		if c.err != nil {
-			return c.err
-		}
-		if !c.taken {
-			*m.unknown() = append(*m.unknown(), b[:len(b)-len(rest)]...)
-		}
-		b = rest
 	}
-	return nil
+	return c.err
 }
 
 // splitSized splits off what sized wrote.
