@@ -10,7 +10,7 @@
 //		TTL:     time.Hour,
 //	})
 //
-// It starts no goroutine and needs no Close. Memory is bounded by the records
+// It keeps no goroutine and needs no Close. Memory is bounded by the records
 // that are alive at once: an expired record is freed when its key is used, and
 // each Put frees up to two others.
 package memstore

@@ -10,9 +10,12 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store    = (*Store)(nil)
+	_ store.Notifier = (*Store)(nil)
+)
 
-// Store is a [store.Store] in memory. Make one with [New]. It is safe for
+// Store is a [store.Store] and [store.Notifier] in memory. Make one with [New]. It is safe for
 // concurrent use.
 type Store struct {
 	now func() time.Time
@@ -21,6 +24,7 @@ type Store struct {
 	records map[string]*record
 	ends    queue // of every record
 	dues    queue // of the records that have a due time
+	watches watches
 }
 
 // record is what stands at one key. The lock guards the fields, but not the
@@ -46,7 +50,7 @@ func WithClock(now func() time.Time) Option {
 
 // New returns an empty store.
 func New(opts ...Option) *Store {
-	s := &Store{records: make(map[string]*record)}
+	s := &Store{records: make(map[string]*record), watches: make(watches)}
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -122,6 +126,7 @@ func (s *Store) Put(ctx context.Context, key string, w store.Write) error {
 	} else {
 		s.dues.clear(&r.due)
 	}
+	s.watches.signal(key)
 	return nil
 }
 
@@ -135,8 +140,9 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.records[key]; r != nil {
+	if r := s.live(key, s.now()); r != nil {
 		s.drop(r)
+		s.watches.signal(key)
 	}
 	return nil
 }

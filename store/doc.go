@@ -17,4 +17,7 @@
 //	if errors.Is(err, store.ErrConflict) {
 //		// somebody else was faster: Get again
 //	}
+//
+// A store that is a [Notifier] as well tells when a record may have changed, to
+// those who would otherwise have to ask again and again.
 package store

@@ -26,6 +26,13 @@ type flawed struct {
 	first   map[string]time.Time // flaw "due survives": due times ever set
 	ends    map[string]time.Time // flaw "TTL survives": ends ever set
 	last    []string
+	watches []*flawedWatch
+}
+
+type flawedWatch struct {
+	key  string
+	c    chan struct{}
+	told int
 }
 
 type flawedRecord struct {
@@ -214,6 +221,14 @@ func (f *flawed) Put(ctx context.Context, key string, w store.Write) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.is("Watch signals before the change") {
+		f.signal(key)
+		f.mu.Unlock()
+		for range 100 {
+			yield()
+		}
+		f.mu.Lock()
+	}
 	now := f.now()
 	r, ok := f.live(key, now)
 	if f.is("expired counts as a record") {
@@ -344,6 +359,9 @@ func (f *flawed) Put(ctx context.Context, key string, w store.Write) error {
 		next.due = now.Add(w.DueIn)
 	}
 	f.records[f.key(key)] = next
+	if (!ok || !f.is("Watch misses a replace")) && (ok || !f.is("Watch misses a create")) && !f.is("Watch signals before the change") {
+		f.signal(key)
+	}
 	if f.is("answer lost") {
 		return errors.New("answer lost")
 	}
@@ -375,7 +393,69 @@ func (f *flawed) Delete(ctx context.Context, key string) error {
 		}
 	}
 	delete(f.records, f.key(key))
+	if !f.is("Watch misses Delete") {
+		f.signal(key)
+	}
 	return nil
+}
+
+func (f *flawed) Watch(ctx context.Context, key string) (<-chan struct{}, error) {
+	if f.is("Watch fails") {
+		return nil, errors.New("not now")
+	}
+	if err := f.check(ctx, store.CheckKey(key)); err != nil {
+		return nil, err
+	}
+	w := &flawedWatch{key: f.key(key), c: make(chan struct{}, 1)}
+	if f.is("Watch has no room") {
+		w.c = make(chan struct{})
+	}
+	if !f.is("Watch begins in silence") {
+		select {
+		case w.c <- struct{}{}:
+		default:
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.is("Watch once for a key") && slices.ContainsFunc(f.watches, func(o *flawedWatch) bool { return o.key == w.key }) {
+		return w.c, nil
+	}
+	f.watches = append(f.watches, w)
+	context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.watches = slices.DeleteFunc(f.watches, func(o *flawedWatch) bool {
+			return o == w || f.is("Watch ends for all") && o.key == w.key
+		})
+		if f.is("Watch closes the channel") {
+			close(w.c)
+		}
+	})
+	return w.c, nil
+}
+
+// signal is called with the lock.
+func (f *flawed) signal(key string) {
+	for i, w := range slices.Clone(f.watches) {
+		if w.key != f.key(key) || f.is("Watch tells the first") && i > 0 || f.is("Watch tells once") && w.told > 0 {
+			continue
+		}
+		w.told++
+		if f.is("Watch blocks") {
+			f.mu.Unlock() // a bubble does not count who waits for a lock as blocked
+			select {
+			case w.c <- struct{}{}:
+			case <-time.After(2 * soon):
+			}
+			f.mu.Lock()
+			continue
+		}
+		select {
+		case w.c <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (f *flawed) Due(ctx context.Context, limit int) ([]string, error) {

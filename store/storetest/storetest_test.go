@@ -87,6 +87,15 @@ func TestRun(t *testing.T) {
 	Run(t, func(*testing.T) Harness { return movable("")() })
 }
 
+// A store need not have Watch.
+func TestRunWithoutWatch(t *testing.T) {
+	Run(t, func(*testing.T) Harness {
+		h := movable("")()
+		h.Store = slowStore{Store: h.Store}
+		return h
+	})
+}
+
 func TestNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range cases() {
@@ -202,6 +211,21 @@ var flaws = []struct{ flaw, found string }{
 	{"values cut at NUL", "Value/one NUL"},
 	{"values made UTF-8", "Value/longest bytes"},
 	{"values trimmed", "Value/line ends"},
+	{"Watch begins in silence", "Watch/signals when it begins"},
+	{"Watch blocks", "Watch/who does not receive holds up nobody"},
+	{"Watch closes the channel", "Watch/never closes the channel"},
+	{"Watch ends for all", "Watch/one that ended takes no other along"},
+	{"Watch fails", "Watch/they come and go"},
+	{"Watch has no room", "Watch/signals when it begins"},
+	{"Watch misses a create", "Watch/signals a create"},
+	{"Watch misses a replace", "Watch/signals every replace"},
+	{"Watch misses Delete", "Watch/signals Delete"},
+	{"Watch once for a key", "Watch/many of one key"},
+	{"Watch signals before the change", "Watch/who follows the signals sees the last change"},
+	{"Watch tells once", "Watch/signals a record made anew"},
+	{"Watch tells the first", "Watch/each key has its own"},
+	{"invalid accepted", "Watch/invalid key of 0 bytes"},
+	{"context ignored", "Watch/cancelled"},
 	{"versions as float64", "Put/versions that a float64 cannot tell apart"},
 	{"versions must rise", "Put/a version may be lower than the last"},
 	{"versions of 32 bits", "Put/versions of all 64 bits"},
@@ -215,7 +239,9 @@ func TestFlawsAreFound(t *testing.T) {
 		t.Run(f.flaw, func(t *testing.T) {
 			var by []string
 			for _, c := range cases() {
-				if r := outcome(t.Context(), c, movable(f.flaw)); r.failed != "" {
+				var failed string
+				synctest.Test(t, func(t *testing.T) { failed = outcome(t.Context(), c, movable(f.flaw)).failed })
+				if failed != "" {
 					by = append(by, c.name)
 					caught[c.name] = append(caught[c.name], f.flaw)
 				}
@@ -268,7 +294,9 @@ type slowStore struct {
 }
 
 func (s slowStore) Put(ctx context.Context, key string, w store.Write) error {
-	<-time.After(s.delay)
+	if s.delay > 0 {
+		<-time.After(s.delay)
+	}
 	return s.Store.Put(ctx, key, w)
 }
 
