@@ -41,10 +41,13 @@ func (s *Store) Check(ctx context.Context) error {
 	return err
 }
 
+// clusterClient is a client of a Cluster.
+type clusterClient interface {
+	ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
+}
+
 func (s *Store) checkServers(ctx context.Context) []error {
-	cluster, ok := s.client.(interface {
-		ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
-	})
+	cluster, ok := s.client.(clusterClient)
 	if !ok {
 		return checkServer(ctx, s.client)
 	}

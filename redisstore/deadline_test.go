@@ -122,9 +122,12 @@ func TestGivenUpCallsAreBounded(t *testing.T) {
 
 // detached is how many goroutines of detach there are.
 func detached() int {
+	return strings.Count(allStacks(), "created by github.com/okidkit/okidkit/redisstore.detach")
+}
+
+func allStacks() string {
 	stacks := make([]byte, 1<<24)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	return strings.Count(string(stacks), "created by github.com/okidkit/okidkit/redisstore.detach")
+	return string(stacks[:runtime.Stack(stacks, true)])
 }
 
 // A value belongs to the caller again when Put returns, also before go-redis has

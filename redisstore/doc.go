@@ -37,7 +37,8 @@
 //
 // The server must not throw records away: maxmemory-policy noeviction. [Store.Check]
 // tells whether it does, among other things. A user of Redis ACLs needs the keys
-// with the store's prefix and, for Check, the commands INFO and perhaps CONFIG GET.
+// with the store's prefix, for Watch the channels with that prefix, and for Check the
+// commands INFO and perhaps CONFIG GET.
 //
 // # What is kept
 //
@@ -46,6 +47,9 @@
 //
 //	okidkit:{3}:KEY  a string: 8 bytes of version, big endian, then the value
 //	okidkit:{3}      a sorted set: the keys with a due time, by Unix milliseconds
+//
+// Each change is published, without content, to the channel okidkit:{3}:KEY: with
+// SPUBLISH, or before Redis 7 with PUBLISH.
 //
 // The braces put a shard's keys into one slot of a Cluster, so that one script
 // can change a record and its due time together. Each method runs scripts by

@@ -9,13 +9,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/okidkit/okidkit/store"
 )
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store    = (*Store)(nil)
+	_ store.Notifier = (*Store)(nil)
+)
 
 const (
 	// shards must never change: the records of before would not be found again.
@@ -24,7 +29,7 @@ const (
 	versionLen = 8
 )
 
-// Store is a [store.Store] in Redis. Make one with [New]. It is safe for
+// Store is a [store.Store] and [store.Notifier] in Redis. Make one with [New]. It is safe for
 // concurrent use.
 //
 // A method returns at the deadline of its context. When the context is cancelled
@@ -39,6 +44,10 @@ type Store struct {
 	indexes [shards]string // the names of the sorted sets
 
 	keepsDeadlines bool // whether the client does
+
+	pingEvery time.Duration // for the connections of listeners
+	mu        sync.Mutex
+	listeners [shards]*listener // nil where nobody watches; a single server has only the first
 }
 
 // Option is a setting of [New].
@@ -56,7 +65,7 @@ func WithPrefix(prefix string) Option {
 // last use of the store. The error names every problem with the arguments. New
 // does not talk to Redis; [Store.Check] does.
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
-	s := &Store{client: client, prefix: "okidkit:"}
+	s := &Store{client: client, prefix: "okidkit:", pingEvery: 5 * time.Second}
 	for _, opt := range opts {
 		opt(s)
 	}

@@ -27,6 +27,16 @@ reply[3] = redis.call('GET', KEYS[1])
 return reply
 `)
 
+// publish tells the watchers of a record. SPUBLISH keeps it to one shard of a Cluster,
+// where PUBLISH goes to every server; before version 7 there is only the latter. The
+// record is written by then, so nothing here may fail the script: a user without
+// the right to publish still writes.
+const publish = `
+if type(redis.pcall('SPUBLISH', KEYS[1], '')) ~= 'number' then
+	redis.pcall('PUBLISH', KEYS[1], '')
+end
+`
+
 // putScript returns 1, or 0 if the record is at another version than the one to
 // replace. Versions are compared as strings, because the numbers of Lua do not
 // hold 64 bits.
@@ -53,6 +63,7 @@ else
 	local due = now[1] * 1000 + math.ceil(now[2] / 1000) + ARGV[4]
 	redis.call('ZADD', KEYS[2], due, ARGV[5])
 end
+` + publish + `
 return 1
 `)
 
@@ -61,8 +72,9 @@ return 1
 //	KEYS: record, index
 //	ARGV: key
 var deleteScript = redis.NewScript(`
-redis.call('DEL', KEYS[1])
+local deleted = redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
+if deleted == 1 then` + publish + `end
 return 1
 `)
 
