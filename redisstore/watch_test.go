@@ -4,6 +4,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -158,23 +159,21 @@ func TestWatchUnsubscribes(t *testing.T) {
 	}
 	client := connect(t, p.Addr)
 	s := open(t, client)
-	subscribers := func(key string) int64 {
+	of := func(key string) int64 {
 		name := s.name(shardOf(key), key)
-		sharded, err := client.PubSubShardNumSub(t.Context(), name).Result()
-		require.NoError(t, err)
 		broadcast, err := client.PubSubNumSub(t.Context(), name).Result()
 		require.NoError(t, err)
 		assert.Zero(t, broadcast[name], "with PUBLISH a Cluster would tell all its servers")
-		return sharded[name]
+		return subscribers(t, client, name)
 	}
 	signalled(t, watch(t, t.Context(), s, "stays"))
 	ctx, cancel := context.WithCancel(t.Context())
 	signalled(t, watch(t, ctx, s, "goes"))
 	signalled(t, watch(t, ctx, s, "stays"))
-	assert.EqualValues(t, 1, subscribers("goes"))
+	assert.EqualValues(t, 1, of("goes"))
 	cancel()
-	require.Eventually(t, func() bool { return subscribers("goes") == 0 }, soon, time.Millisecond)
-	assert.EqualValues(t, 1, subscribers("stays"))
+	require.Eventually(t, func() bool { return of("goes") == 0 }, soon, time.Millisecond)
+	assert.EqualValues(t, 1, of("stays"))
 }
 
 // What a write publishes is the record's name, once for each change.
@@ -381,24 +380,28 @@ func TestWatchAcrossVersions(t *testing.T) {
 	if !ok {
 		return
 	}
-	after, _ := redistest.Start(t)
-	var addr atomic.Value
-	addr.Store(before.Addr)
+	after, ok := redistest.Start(t)
+	if !ok {
+		return
+	}
+	var current atomic.Pointer[redistest.Process]
+	current.Store(before)
 	s := open(t, connectWith(t, &redis.UniversalOptions{
 		Addrs: []string{"server"}, Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr.Load().(string))
+			return new(net.Dialer).DialContext(ctx, network, current.Load().Addr)
 		},
 	}))
 	w := watch(t, t.Context(), s, "k")
 	signalled(t, w)
-	for from, to := range map[string]string{before.Addr: after.Addr, after.Addr: before.Addr} {
-		if addr.Load() != from {
-			from, to = to, from
-		}
-		addr.Store(to)
-		require.NoError(t, connect(t, from).ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err())
+	for i, next := range []*redistest.Process{after, before, after} {
+		last := current.Swap(next)
+		require.NoError(t, connect(t, last.Addr).ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err())
 		signalled(t, w)
-		require.NoError(t, open(t, connect(t, to)).Put(t.Context(), "k", keeps("v")))
+		version := uint64(i + 1)
+		there := open(t, connect(t, next.Addr))
+		require.NoError(t, there.Delete(t.Context(), "k"))
+		drain(w)
+		require.NoError(t, there.Put(t.Context(), "k", store.Write{Version: version, TTL: time.Hour}))
 		signalled(t, w)
 	}
 }
@@ -413,45 +416,41 @@ func TestWatchFollowsSlot(t *testing.T) {
 	w := watch(t, t.Context(), s, "k")
 	signalled(t, w)
 
-	slot, err := connect(t, addrs[0]).ClusterKeySlot(t.Context(), s.name(shardOf("k"), "k")).Result()
-	require.NoError(t, err)
-	nodes := make([]redis.UniversalClient, len(addrs))
-	target := ""
-	for i, addr := range addrs {
-		nodes[i] = redis.NewClient(&redis.Options{Addr: addr})
-		t.Cleanup(func() { _ = nodes[i].Close() })
-		owned := int(slot) >= i*16384/len(addrs) && int(slot) < (i+1)*16384/len(addrs)
-		if !owned && target == "" {
-			target, err = nodes[i].Do(t.Context(), "CLUSTER", "MYID").Text()
-			require.NoError(t, err)
+	name := s.name(shardOf("k"), "k")
+	var nodes []*redis.Client
+	var target *redis.Client
+	for _, addr := range addrs {
+		node := redis.NewClient(&redis.Options{Addr: addr})
+		t.Cleanup(func() { _ = node.Close() })
+		nodes = append(nodes, node)
+		if subscribers(t, node, name) == 0 {
+			target = node
 		}
 	}
-	for _, node := range nodes { // the slot is empty, so there is nothing else to move
-		require.NoError(t, node.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", target).Err())
+	slot, err := target.ClusterKeySlot(t.Context(), name).Result()
+	require.NoError(t, err)
+	id, err := target.Do(t.Context(), "CLUSTER", "MYID").Text()
+	require.NoError(t, err)
+	for _, node := range nodes { // there are no records to move
+		require.NoError(t, node.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err())
 	}
 	require.NoError(t, s.Put(t.Context(), "k", keeps("v")), "after a redirection")
-	require.Eventually(t, func() bool {
-		for _, node := range nodes {
-			id, err := node.Do(t.Context(), "CLUSTER", "MYID").Text()
-			require.NoError(t, err)
-			subs, err := node.PubSubShardNumSub(t.Context(), s.name(shardOf("k"), "k")).Result()
-			require.NoError(t, err)
-			if id == target && subs[s.name(shardOf("k"), "k")] == 1 {
-				return true
-			}
-		}
-		return false
-	}, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return subscribers(t, target, name) == 1 }, soon, 10*time.Millisecond)
 	signalled(t, w)
 	drain(w)
 	require.NoError(t, s.Delete(t.Context(), "k"))
 	signalled(t, w)
 }
 
-// reading reports whether a connection of a listener waits for its server.
-func reading() bool {
-	return strings.Contains(allStacks(), "redisstore.(*listener).connection(") && strings.Contains(allStacks(), ").ReceiveTimeout(")
+// subscribers is how many watch a name by its shard channel.
+func subscribers(t testing.TB, node redis.UniversalClient, name string) int64 {
+	n, err := node.PubSubShardNumSub(t.Context(), name).Result()
+	require.NoError(t, err)
+	return n[name]
 }
+
+// reading reports whether a connection of a listener waits for its server.
+func reading() bool { return strings.Contains(allStacks(), ".(*PubSub).ReceiveTimeout(") }
 
 // Watchers come and go and follow records while these change, and connections are
 // lost. Each follower sees the last change of its record.
@@ -488,8 +487,8 @@ func TestWatchUnderStress(t *testing.T) {
 							if rec, err = s.Get(ctx, key); rec.Version == last {
 								return
 							}
-							if err != nil && rec.Version == 0 {
-								err = nil // not there yet
+							if errors.Is(err, store.ErrNotFound) {
+								err = nil // not yet there
 							}
 						}
 					})
