@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -272,6 +273,62 @@ func TestStatusStream(t *testing.T) {
 		_, done5 := open()
 		<-done5 // a final status ends the stream at once, and the places are free again
 	})
+}
+
+// A store that tells of changes is not asked all the time, and a change shows at
+// once. One that merely promises to tell is asked as if it did not.
+func TestStatusStreamWatches(t *testing.T) {
+	for name, tt := range map[string]struct {
+		notifies, silent bool
+		reads            int           // in ten seconds in which nothing happens
+		within           time.Duration // a change shows
+	}{
+		"watched": {true, false, 1 + 1 + 2, 0},
+		"silent":  {true, true, 1 + 10, statusEvery},
+		"polled":  {false, false, 1 + 10, statusEvery},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mem := memstore.New()
+				w := newWorld(t, func(c *Config) { c.Store, c.Now = mem, time.Now })
+				w.store.Store = mem
+				reader := w.replica(func(c *Config) {
+					c.Now = time.Now
+					if tt.notifies {
+						c.Store = notifyingStore{w.store, mem, tt.silent}
+					}
+				})
+				a := w.start("alice").Attempt
+				w.store.counts()
+				r := httptest.NewRequest("GET", "/verify/status?attempt="+a, nil)
+				r.Header.Set("Accept", "text/event-stream")
+				r.Header.Set("Test-User", "alice")
+				done := make(chan struct{})
+				go func() { defer close(done); reader.ServeHTTP(httptest.NewRecorder(), r) }()
+				<-time.After(10*time.Second + time.Millisecond)
+				gets, _ := w.store.counts()
+				assert.Equal(t, tt.reads, gets)
+				began := time.Now()
+				require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified, At: time.Now()}))
+				<-done
+				assert.LessOrEqual(t, time.Since(began), tt.within)
+			})
+		})
+	}
+}
+
+// notifyingStore counts like the first store, and tells of changes like the second.
+type notifyingStore struct {
+	*countingStore
+	store.Notifier
+	silent bool
+}
+
+func (s notifyingStore) Watch(ctx context.Context, key string) (<-chan struct{}, error) {
+	if s.silent {
+		return make(chan struct{}), nil
+	}
+	return s.Notifier.Watch(ctx, key)
 }
 
 func TestStreamsEndWithRun(t *testing.T) {

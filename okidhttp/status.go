@@ -8,12 +8,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/okidkit/okidkit/store"
 )
 
 const (
 	// statusEvery is how often a client should ask for a status that may change,
-	// and how often a stream looks.
+	// and how often a stream looks by itself.
 	statusEvery = time.Second
+	// watchedEvery is how often a stream looks by itself when the store tells of
+	// changes, since it may miss one.
+	watchedEvery = 5 * time.Second
 	// statusRefreshEvery is how often clients that ask for the status of an
 	// attempt whose user has come back may make the kit ask the provider.
 	statusRefreshEvery = 5 * time.Second
@@ -110,6 +115,10 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Time{}) // a stream outlives the server's write timeout
 
+	var changed <-chan struct{}
+	if n, ok := k.cfg.Store.(store.Notifier); ok {
+		changed, _ = n.Watch(r.Context(), at.subject.key()) // without it the stream looks more often
+	}
 	look, beat := time.NewTicker(statusEvery), time.NewTicker(heartbeatEvery)
 	defer look.Stop()
 	defer beat.Stop()
@@ -134,13 +143,16 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 			if !push(w, rc, ":\n\n") {
 				return
 			}
+			continue
+		case <-changed:
+			look.Reset(watchedEvery)
 		case <-look.C:
-			next, p := k.readStatus(r.Context(), at)
-			if p != nil {
-				return // the client connects again, and is told what is wrong
-			}
-			body = next
 		}
+		next, p := k.readStatus(r.Context(), at)
+		if p != nil {
+			return // the client connects again, and is told what is wrong
+		}
+		body = next
 	}
 }
 
