@@ -62,6 +62,16 @@ func TestSample(t *testing.T) {
 	assert.Equal(t, sample, strings.Join(strings.SplitAfter(sign(keyPair(0), header, claims), ".")[:2], ""), "what the other tests sign")
 }
 
+// paddedTo is a good token with as many bytes.
+func paddedTo(length int) string {
+	for padding := length * 3 / 4; ; padding-- {
+		content := b64([]byte(header)) + "." + b64([]byte(claims+strings.Repeat(" ", padding)))
+		if len(content)+1+len(b64(make([]byte, 132))) <= length {
+			return signContent(keyPair(0), content)
+		}
+	}
+}
+
 // TestRefusesToken: no token here costs a request or the check of a signature,
 // though all but those about the signature itself are signed with the right key.
 func TestRefusesToken(t *testing.T) {
@@ -91,12 +101,12 @@ func TestRefusesToken(t *testing.T) {
 		"four parts":                good + ".",
 		"five parts, as encrypted":  good + "..",
 		"only dots":                 "..",
-		"8 KiB and a byte":          strings.Repeat("a", 8<<10+1),
+		"8 KiB and a byte":          paddedTo(8<<10 + 1),
 		"long kid in 10 KB":         signed(withKID(strings.Repeat("k", 10_000)), claims),
 		"not base64url":             "?." + parts[1] + "." + parts[2],
 		"base64 padded":             content + parts[2] + "=",
 		"base64 of the other kind":  content + strings.NewReplacer("-", "+", "_", "/").Replace(b64(append([]byte{0xfb, 0xff}, raw[2:]...))),
-		"base64 with bits to spare": parts[0][:len(parts[0])-1] + "." + parts[1] + "." + parts[2],
+		"base64 with bits to spare": signContent(keyPair(0), strings.Replace(b64([]byte(header+" ")), "IA", "IB", 1)+"."+parts[1]),
 		"line feed":                 parts[0] + `\n.` + parts[1] + "." + parts[2],
 		"no signature":              content,
 		"alg none":                  b64([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".",
@@ -255,20 +265,23 @@ func TestRefusesClaim(t *testing.T) {
 			assert.Zero(t, v.keyless.Load()+v.keyfull.Load(), "a request was sent")
 		})
 	}
+	_, err := newProvider(t, newVendor()).VerifyClaim(t.Context(), claimOf(paddedTo(8<<10)))
+	require.NoError(t, err)
 	largest := append(claimOf(token), strings.Repeat(" ", 256<<10-len(claimOf(token)))...)
-	_, err := newProvider(t, newVendor()).VerifyClaim(t.Context(), largest)
-	require.NoError(t, err, "the bound is exact")
+	_, err = newProvider(t, newVendor()).VerifyClaim(t.Context(), largest)
+	require.NoError(t, err, "the bounds are exact")
 }
 
 // TestVerdictOfTheBrowser: what the browser says beside the token, and what the
 // token says of a URL, has no effect, whatever it is.
 func TestVerdictOfTheBrowser(t *testing.T) {
+	declined := result("done", "declined")
 	for _, url := range []string{
 		"http://127.0.0.1:1/", "http://localhost/x", "http://169.254.169.254/latest/meta-data", "https://canary.test/", "file:///etc/passwd", "//canary.test", "../../x",
 	} {
-		for _, status := range []string{"approved", "declined", "needs-review", "canary"} {
+		for _, status := range []string{"approved", "canary"} {
 			v := newVendor()
-			v.answerResult(http.StatusOK, result("done", "declined"))
+			v.answerResult(http.StatusOK, declined)
 			p := newProvider(t, v)
 			token := sign(keyPair(0), header, `{"resultUrl":"`+url+`","id":"`+id+`","iss":"regily"}`)
 			body := `{"applicationStatus":"` + status + `","resultUrl":"` + url + `","id":"` + id + `","signed":"` + token + `","data":{"results":{"status":"approved"}}}`
@@ -300,7 +313,7 @@ func TestKeysTried(t *testing.T) {
 	}
 	v.publish(keys...)
 	p := newProvider(t, v)
-	for i := range 12 {
+	for _, i := range []int{0, 9, 10, 11} {
 		_, err := p.VerifyClaim(t.Context(), claimOf(sign(keyPair(i), header, claims)))
 		if i < 10 {
 			assert.NoError(t, err, i)
@@ -322,8 +335,8 @@ func TestFlood(t *testing.T) {
 	var crowd sync.WaitGroup
 	defer crowd.Wait()
 	defer cancel()
-	ready := make(chan struct{}, 20)
-	for range 20 {
+	ready := make(chan struct{}, 8)
+	for range 8 {
 		crowd.Go(func() {
 			for ctx.Err() == nil {
 				_, err := p.VerifyClaim(ctx, bad)
@@ -337,7 +350,7 @@ func TestFlood(t *testing.T) {
 			}
 		})
 	}
-	for range 20 {
+	for range 8 {
 		<-ready
 	}
 	_, err := p.VerifyClaim(t.Context(), good)

@@ -49,7 +49,10 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 // sign makes a token of header and claims, with a signature that is right for
 // whatever they say.
 func sign(key *ecdsa.PrivateKey, header, claims string) string {
-	content := b64([]byte(header)) + "." + b64([]byte(claims))
+	return signContent(key, b64([]byte(header))+"."+b64([]byte(claims)))
+}
+
+func signContent(key *ecdsa.PrivateKey, content string) string {
 	sum := sha512.Sum512([]byte(content))
 	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
 	if err != nil {

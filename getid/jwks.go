@@ -183,9 +183,8 @@ func (s *keySet) addVerified(token [sha256.Size]byte) {
 	s.verified[token] = true
 }
 
-// keySource has the keys that count now. It exists because no library at hand
-// keeps to one fetch per cooldown whatever the tokens and the answers are, without
-// a goroutine that runs for ever.
+// keySource has the keys that count now. It exists because the libraries for this
+// fetch again for every key id that they do not know, or keep a goroutine running.
 type keySource struct {
 	fetch func(context.Context) ([]Key, error) // nil: the keys are fixed
 

@@ -46,12 +46,10 @@ func garbage() map[string]func(*http.Request) (*http.Response, error) {
 		"another curve": always(http.StatusOK, jwks(jwk(p256, "a"))),
 		"51 keys":       always(http.StatusOK, jwks(many...)),
 		"too long":      always(http.StatusOK, jwks(jwk(keyPair(0), ""))+strings.Repeat(" ", 256<<10)),
-		"endless": func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(endless{})}, nil
-		},
-		"500": always(http.StatusInternalServerError, jwks(jwk(keyPair(0), ""))),
-		"404": always(http.StatusNotFound, "canary"),
-		"202": always(http.StatusAccepted, jwks(jwk(keyPair(0), ""))),
+		"endless":       new(endless).serve,
+		"500":           always(http.StatusInternalServerError, jwks(jwk(keyPair(0), ""))),
+		"404":           always(http.StatusNotFound, "canary"),
+		"202":           always(http.StatusAccepted, jwks(jwk(keyPair(0), ""))),
 		"redirect": func(*http.Request) (*http.Response, error) {
 			return answer(http.StatusFound, "", "Location", "https://canary.test/"), nil
 		},
@@ -62,9 +60,31 @@ func garbage() map[string]func(*http.Request) (*http.Response, error) {
 	}
 }
 
-type endless struct{}
+// endless is a body that never ends, and counts what was read of it.
+type endless struct{ read atomic.Int64 }
 
-func (endless) Read(b []byte) (int, error) { return len(b), nil }
+func (e *endless) Read(b []byte) (int, error) {
+	e.read.Add(int64(len(b)))
+	return len(b), nil
+}
+
+func (e *endless) serve(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(e)}, nil
+}
+
+func TestEndlessAnswers(t *testing.T) {
+	var keys, result endless
+	v := newVendor()
+	v.setKeys(keys.serve)
+	v.serveResult = result.serve
+	p := newProvider(t, v)
+	_, err := p.VerifyClaim(t.Context(), claimOf(sign(keyPair(0), header, claims)))
+	require.ErrorIs(t, err, identity.ErrUnavailable)
+	assert.LessOrEqual(t, keys.read.Load(), int64(256<<10+1))
+	_, err = p.Fetch(t.Context(), id)
+	require.ErrorIs(t, err, identity.ErrRefused)
+	assert.LessOrEqual(t, result.read.Load(), int64(1<<20+1))
+}
 
 type lost struct{}
 
@@ -92,6 +112,7 @@ func TestFloodOfKeyIDs(t *testing.T) {
 					require.ErrorIs(t, err, want)
 					require.NotErrorIs(t, err, identity.ErrRefused)
 					require.NotContains(t, err.Error(), "canary")
+					require.Equal(t, name == "500", strings.Contains(err.Error(), "HTTP 500"))
 				}
 				require.EqualValues(t, 1+second/30, v.keys.Load(), "after %d s", second)
 				c.advance(time.Second)
@@ -103,14 +124,12 @@ func TestFloodOfKeyIDs(t *testing.T) {
 
 // TestOutage: keys count for a day without the endpoint, and not longer.
 func TestOutage(t *testing.T) {
+	body := claimOf(sign(keyPair(0), header, claims))
 	for name, f := range garbage() {
 		t.Run(name, func(t *testing.T) {
 			v, c := newVendor(), new(clock)
 			p := newProvider(t, v, c.config)
-			verify := func() error {
-				_, err := p.VerifyClaim(t.Context(), claimOf(sign(keyPair(0), header, claims)))
-				return err
-			}
+			verify := func() error { _, err := p.VerifyClaim(t.Context(), body); return err }
 			require.NoError(t, verify())
 			v.setKeys(f)
 			c.advance(10*time.Minute - 1)
@@ -352,6 +371,7 @@ func TestParsePEM(t *testing.T) {
 		"one is not":  one + block("PUBLIC KEY", &p256.PublicKey),
 		"trailing":    one + "canary",
 		"private":     string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
+		"no label":    block("CERTIFICATE", &keyPair(0).PublicKey),
 		"mislabelled": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: private})),
 	} {
 		_, err := getid.ParsePEM([]byte(bad))

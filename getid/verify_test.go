@@ -45,6 +45,20 @@ func TestTurn(t *testing.T) {
 	})
 }
 
+// TestNewer: who has looked at an older set gets the one that has come meanwhile,
+// though it is not the time for a fetch.
+func TestNewer(t *testing.T) {
+	now := time.Unix(0, 0)
+	old, set := newKeySet(nil, now), newKeySet(nil, now)
+	s := &keySource{set: set, tried: now, fetch: func(context.Context) ([]Key, error) { panic("fetch") }}
+	got, err := s.newer(t.Context(), old, now)
+	require.NoError(t, err)
+	assert.Same(t, set, got)
+	got, err = s.newer(t.Context(), set, now)
+	require.NoError(t, err)
+	assert.Same(t, set, got)
+}
+
 // TestRememberedTokens: as many as there is room for, the oldest go first.
 func TestRememberedTokens(t *testing.T) {
 	set := newKeySet(nil, time.Time{})

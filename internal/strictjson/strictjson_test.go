@@ -91,7 +91,7 @@ func TestReadAccepts(t *testing.T) {
 }
 
 func TestValue(t *testing.T) {
-	data := []byte(` {"text":"a\n\u00e9\ud83d\ude00/\/","n":1.50,"null":null,"list":["x"],"object":{"In":"y"},"\u0065sc":"z"} `)
+	data := []byte(` {"text":"a\n\u00e9\ud83d\ude00/\/","n":1.50,"null":null,"list":["x",1,{}],"object":{"In":"y"},"\u0065sc":"z"} `)
 	before := bytes.Clone(data)
 	_, err := strictjson.Read(data, func(root *strictjson.Value) (int, error) {
 		text, ok := root.Get("text").Text()
@@ -127,6 +127,22 @@ func TestValue(t *testing.T) {
 		}
 		for range root.Get("list").Members() {
 			assert.Fail(t, "a list has no members")
+		}
+
+		var elements []bool
+		for e := range root.Get("list").Elements() {
+			_, isText := e.Text()
+			elements = append(elements, isText)
+			assert.Nil(t, e.Name())
+		}
+		assert.Equal(t, []bool{true, false, false}, elements)
+		for range root.Get("list").Elements() {
+			break
+		}
+		for _, none := range []string{"object", "text", "missing"} {
+			for range root.Get(none).Elements() {
+				assert.Fail(t, "only a list has elements")
+			}
 		}
 
 		assert.NoError(t, root.CheckNames("text", "missing"))
