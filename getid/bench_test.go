@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -128,14 +129,16 @@ func BenchmarkFlood(b *testing.B) {
 	p := benchProvider(b, Key{PublicKey: &key.PublicKey})
 	good, bad := benchClaim(b, key), benchClaim(b, other)
 	ctx, cancel := context.WithCancel(context.Background())
+	var crowd sync.WaitGroup
+	defer crowd.Wait()
 	defer cancel()
 	var checks int
 	for range 8 {
-		go func() {
+		crowd.Go(func() {
 			for ctx.Err() == nil {
 				_, _ = p.VerifyClaim(ctx, bad)
 			}
-		}()
+		})
 	}
 	for b.Loop() {
 		set := p.keys.set
