@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/okidkit/okidkit/getid"
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
@@ -327,4 +328,39 @@ func ExampleKit_DeadLetters() {
 	// Output:
 	// callback failed of alice
 	// <nil>
+}
+
+// GetID verifies in the browser alone. Its page posts what the SDK hands over, and
+// the kit asks GetID for the verdict.
+func ExampleKit_Claim() {
+	fake, err := okidtest.NewGetID(okidtest.GetIDConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := fake.Start(); err != nil {
+		log.Fatal(err)
+	}
+	defer fake.Close()
+	provider, err := getid.New(getid.Config{APIKey: okidtest.DefaultGetIDKey, BaseURL: fake.URL(), JWKSURL: fake.JWKSURL()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	kit, okID := app(func(c *okidhttp.Config) { c.Providers = append(c.Providers, provider) })
+	defer okID.Close()
+
+	id, claim := fake.Begin() // what the browser does
+	if err := fake.Complete(id, okidtest.Approved, nil); err != nil {
+		log.Fatal(err)
+	}
+	for _, user := range []string{"alice", "mallory"} {
+		r := httptest.NewRequest("POST", "/verify/claim", bytes.NewReader(claim))
+		r.Header.Set("User", user)
+		w := httptest.NewRecorder()
+		kit.ServeHTTP(w, r)
+		fmt.Println(user, w.Code)
+	}
+	// Output:
+	// verified: alice
+	// alice 200
+	// mallory 409
 }

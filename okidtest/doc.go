@@ -1,5 +1,5 @@
-// Package okidtest pretends to be okID: for the tests of a web app that uses
-// the kit, for example programs, and for people who want to click through a
+// Package okidtest pretends to be okID, or GetID: for the tests of a web app that
+// uses the kit, for example programs, and for people who want to click through a
 // verification without an account and without a network.
 //
 // [OKID] is a fake of okID's Verification API v1, of its browser SDK and of the
@@ -25,6 +25,9 @@
 //	err = fake.Wait(ctx)                               // until all are answered
 //
 // [Chaos] makes the webhooks late, lost, doubled, shuffled or badly signed.
+//
+// [GetID] is the same for GetID in Checkin.com's sign-up flow: its result API, its
+// keys, the script of the browser and its page.
 //
 // A test that needs no fake, but one webhook with a signature that counts, calls
 // [NewWebhook].

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -65,14 +64,11 @@ type GetIDConfig struct {
 //
 // All methods are safe for concurrent use. Use [NewGetID] to make one.
 type GetID struct {
-	cfg GetIDConfig // with its defaults
-	mux *http.ServeMux
-	wg  sync.WaitGroup // the server, and the requests that it serves
+	cfg    GetIDConfig // with its defaults
+	mux    *http.ServeMux
+	server *server
 
 	mu           sync.Mutex // guards the rest
-	closed       bool
-	url          string
-	server       *http.Server
 	requests     []*http.Request
 	results      endpoint
 	jwks         endpoint
@@ -92,10 +88,10 @@ func NewGetID(cfg GetIDConfig) (*GetID, error) {
 	g := &GetID{
 		cfg:          cfg,
 		mux:          http.NewServeMux(),
-		url:          cfg.PublicURL,
 		keys:         []signingKey{newSigningKey()},
 		applications: make(map[string]*application),
 	}
+	g.server = &server{handler: g, log: cfg.Logger, url: cfg.PublicURL}
 	g.mux.HandleFunc("GET /verifications/results/{id}", g.api(&g.results, g.serveResult))
 	g.mux.HandleFunc("GET /certs", g.api(&g.jwks, g.serveJWKS))
 	g.mux.HandleFunc("GET /{script}", servePartnerScript)
@@ -150,67 +146,18 @@ func (g *GetID) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Start listens on GetIDConfig.Addr and serves there until Close. The error is
 // that of [net.Listen], or [ErrStarted].
-func (g *GetID) Start() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.server != nil || g.closed {
-		return ErrStarted
-	}
-	listener, err := net.Listen("tcp", g.cfg.Addr)
-	if err != nil {
-		return fmt.Errorf("okidtest: %w", err)
-	}
-	if g.url == "" {
-		g.url = "http://" + listener.Addr().String()
-	}
-	server := &http.Server{
-		Handler:           http.HandlerFunc(g.serveOwn),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      2 * time.Minute, // longer than any client waits for Hang
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    1 << 14,
-		ErrorLog:          slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelWarn),
-	}
-	g.server = server
-	g.wg.Go(func() { _ = server.Serve(listener) })
-	return nil
-}
-
-// serveOwn serves a request of the server that Start started, so that Close can
-// wait for it.
-func (g *GetID) serveOwn(w http.ResponseWriter, r *http.Request) {
-	g.mu.Lock()
-	if g.closed {
-		g.mu.Unlock()
-		return
-	}
-	g.wg.Add(1)
-	g.mu.Unlock()
-	defer g.wg.Done()
-	g.ServeHTTP(w, r)
-}
+func (g *GetID) Start() error { return g.server.start(g.cfg.Addr) }
 
 // Close stops the server and waits until every goroutine of the fake has ended.
 // A second Close does nothing. A fake that is mounted elsewhere still answers.
 func (g *GetID) Close() {
-	g.mu.Lock()
-	g.closed = true
-	server := g.server
-	g.mu.Unlock()
-	if server != nil {
-		_ = server.Close() // ends the contexts of its requests too
-	}
-	g.wg.Wait()
+	g.server.close()
+	g.server.wait()
 }
 
 // URL is GetIDConfig.PublicURL or, after Start, where it listens; without a
 // slash at the end. It is the result API's base.
-func (g *GetID) URL() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.url
-}
+func (g *GetID) URL() string { return g.server.baseURL() }
 
 // JWKSURL is the URL of the key set (a JWKS).
 func (g *GetID) JWKSURL() string { return g.URL() + "/certs" }

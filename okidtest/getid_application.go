@@ -140,7 +140,7 @@ func (g *GetID) Claim(id string, t Token) ([]byte, error) {
 	}
 	claim := object{
 		"id":        id,
-		"resultUrl": g.url + "/verifications/results/" + id,
+		"resultUrl": g.server.baseURL() + "/verifications/results/" + id,
 		"signed":    signed,
 		"data":      a.data(),
 	}

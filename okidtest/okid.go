@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -96,14 +95,11 @@ type OKID struct {
 	cfg       Config // with its defaults
 	ownClient bool   // cfg.HTTPClient is none of the caller's
 	mux       *http.ServeMux
-	wg        sync.WaitGroup // the server, and the requests that it serves
+	server    *server
 
 	choosing sync.Mutex // held while a choice on the flow page is carried out
 
 	mu       sync.Mutex // guards the rest
-	closed   bool
-	url      string
-	server   *http.Server
 	generate endpoint
 	fetch    endpoint
 	byToken  map[string]*verification
@@ -124,10 +120,10 @@ func NewOKID(cfg Config) (*OKID, error) {
 		cfg:       cfg,
 		ownClient: ownClient,
 		mux:       http.NewServeMux(),
-		url:       cfg.PublicURL,
 		byToken:   make(map[string]*verification),
 		byID:      make(map[string]*verification),
 	}
+	o.server = &server{handler: o, log: cfg.Logger, url: cfg.PublicURL}
 	o.webhooks = webhooks{
 		client: cfg.HTTPClient,
 		clock:  cfg.Clock,
@@ -237,60 +233,15 @@ func (o *OKID) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Start listens on Config.Addr and serves there until Close. The error is that
 // of [net.Listen], or [ErrStarted].
-func (o *OKID) Start() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.server != nil || o.closed {
-		return ErrStarted
-	}
-	listener, err := net.Listen("tcp", o.cfg.Addr)
-	if err != nil {
-		return fmt.Errorf("okidtest: %w", err)
-	}
-	if o.url == "" {
-		o.url = "http://" + listener.Addr().String()
-	}
-	server := &http.Server{
-		Handler:           http.HandlerFunc(o.serveOwn),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      2 * time.Minute, // longer than any client waits for Hang
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    1 << 14,
-		ErrorLog:          slog.NewLogLogger(o.cfg.Logger.Handler(), slog.LevelWarn),
-	}
-	o.server = server
-	o.wg.Go(func() { _ = server.Serve(listener) })
-	return nil
-}
-
-// serveOwn serves a request of the server that Start started, so that Close can
-// wait for it.
-func (o *OKID) serveOwn(w http.ResponseWriter, r *http.Request) {
-	o.mu.Lock()
-	if o.closed {
-		o.mu.Unlock()
-		return
-	}
-	o.wg.Add(1)
-	o.mu.Unlock()
-	defer o.wg.Done()
-	o.ServeHTTP(w, r)
-}
+func (o *OKID) Start() error { return o.server.start(o.cfg.Addr) }
 
 // Close stops the server, drops the webhooks that are still being sent, and
 // waits until every goroutine of the fake has ended. A second Close does
 // nothing. A fake that is mounted elsewhere still answers, but sends no more.
 func (o *OKID) Close() {
-	o.mu.Lock()
-	o.closed = true
-	server := o.server
-	o.mu.Unlock()
-	if server != nil {
-		_ = server.Close()
-	}
+	o.server.close()
 	o.webhooks.close()
-	o.wg.Wait()
+	o.server.wait()
 	if o.ownClient {
 		o.cfg.HTTPClient.CloseIdleConnections()
 	}
@@ -298,11 +249,7 @@ func (o *OKID) Close() {
 
 // URL is Config.PublicURL or, after Start, where it listens; without a slash at
 // the end. It is the server API's base, and the SDK's apiUrl and frontendUrl.
-func (o *OKID) URL() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.url
-}
+func (o *OKID) URL() string { return o.server.baseURL() }
 
 // SDKURL is the URL of the browser SDK. With the query as=var, as=class (the
 // default) or as=window the SDK declares its class okID in that way.

@@ -1,5 +1,6 @@
 // Command quickstart is the whole thing on one machine: the demo app, the kit,
-// and a simulated okID to click through. It needs no account and no network.
+// and a simulated okID and GetID to click through. It needs no account and no
+// network.
 //
 //	go run ./examples/quickstart
 package main
@@ -8,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/okidkit/okidkit/examples/internal/demo"
+	"github.com/okidkit/okidkit/getid"
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
@@ -32,29 +35,42 @@ func main() {
 	}
 }
 
-// run starts the simulated okID, and the app that talks to it.
+// run starts the simulated providers, and the app that talks to them.
 func run(ctx context.Context, addr string, out io.Writer) error {
-	fake, err := okidtest.NewOKID(okidtest.Config{})
+	okID, err := okidtest.NewOKID(okidtest.Config{})
 	if err != nil {
 		return err
 	}
-	defer fake.Close()
-	if err := fake.Start(); err != nil {
+	defer okID.Close()
+	getID, err := okidtest.NewGetID(okidtest.GetIDConfig{})
+	if err != nil {
 		return err
 	}
-	return serve(ctx, addr, out, fake.URL(), fake.SDKURL())
+	defer getID.Close()
+	if err := errors.Join(okID.Start(), getID.Start()); err != nil {
+		return err
+	}
+	return serve(ctx, addr, out, okid.Config{
+		APIURL:      okID.URL(),
+		FrontendURL: okID.URL(),
+		SDKURL:      okID.SDKURL(),
+	}, getid.Config{
+		BaseURL:   getID.URL(),
+		JWKSURL:   getID.JWKSURL(),
+		ScriptURL: getID.ScriptURL(),
+	})
 }
 
-// serve serves the app on addr until ctx ends. okidURL and sdkURL say where okID
-// is, instead of at the real one's addresses.
-func serve(ctx context.Context, addr string, out io.Writer, okidURL, sdkURL string) error {
-	provider, err := okid.New(okid.Config{
-		APIKey:         okidtest.DefaultAPIKey,
-		WebhookSecrets: []string{okidtest.DefaultWebhookSecret},
-		APIURL:         okidURL,
-		FrontendURL:    okidURL,
-		SDKURL:         sdkURL,
-	})
+// serve serves the app on addr until ctx ends. The configurations say where the
+// providers are, instead of at the real ones' addresses.
+func serve(ctx context.Context, addr string, out io.Writer, okidCfg okid.Config, getidCfg getid.Config) error {
+	okidCfg.APIKey, okidCfg.WebhookSecrets = okidtest.DefaultAPIKey, []string{okidtest.DefaultWebhookSecret}
+	getidCfg.APIKey = okidtest.DefaultGetIDKey
+	first, err := okid.New(okidCfg)
+	if err != nil {
+		return err
+	}
+	second, err := getid.New(getidCfg)
 	if err != nil {
 		return err
 	}
@@ -67,7 +83,7 @@ func serve(ctx context.Context, addr string, out io.Writer, okidURL, sdkURL stri
 	_, _ = rand.Read(key) // never fails, says its documentation
 	app, err := demo.New(demo.Config{
 		PublicURL: "http://" + l.Addr().String(),
-		Providers: []identity.Provider{provider},
+		Providers: []identity.Provider{first, second},
 		Store:     memstore.New(),
 		Keys:      [][]byte{key},
 		Out:       out,

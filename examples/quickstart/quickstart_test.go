@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/getid"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
 )
@@ -86,7 +87,7 @@ func newWorld(t *testing.T, chaos okidtest.Chaos, sdkURL string) *world {
 		sdkURL = w.fake.SDKURL()
 	}
 	w.serve(t, func(ctx context.Context) error {
-		return serve(ctx, "127.0.0.1:0", w.lines, w.fake.URL(), sdkURL)
+		return serve(ctx, "127.0.0.1:0", w.lines, okid.Config{APIURL: w.fake.URL(), FrontendURL: w.fake.URL(), SDKURL: sdkURL}, getid.Config{})
 	})
 	return w
 }
@@ -190,6 +191,15 @@ func testRun(t *testing.T, chromium context.Context) {
 	u.click("Verified by passport")
 	u.isMember()
 	assert.Equal(t, []string{"started", "verified"}, w.callbacks())
+
+	g := visit(t, chromium, w, "gia")
+	g.logIn()
+	g.open("/")
+	g.click("Verify with getid instead")
+	g.click("Start verification")
+	g.click("Approved")
+	g.isMember()
+	assert.Equal(t, []string{"verified"}, w.callbacks())
 
 	require.Error(t, run(t.Context(), strings.TrimPrefix(w.url, "http://"), w.lines), "the port is taken")
 }
