@@ -9,9 +9,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +78,7 @@ func Cluster(t testing.TB) (addrs []string, ok bool) {
 	const masters, slots = 3, 16384
 	var nodes []*redis.Client
 	for i := range masters {
-		bus := freePort(t)
+		bus := FreePort(t)
 		p, ok := Start(t, "--cluster-enabled", "yes", "--cluster-port", bus)
 		if !ok {
 			return nil, false
@@ -126,24 +128,31 @@ func find(t testing.TB) (path string, ok bool) {
 
 // launch runs one server until the test ends.
 func launch(t testing.TB, path string, args []string) (*Process, error) {
-	port := freePort(t)
-	p := &Process{Addr: net.JoinHostPort("127.0.0.1", port), ended: make(chan struct{})}
+	port := FreePort(t)
 	args = append([]string{
 		"--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--appendonly", "no",
 	}, args...)
-	p.cmd = exec.Command(path, args...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	if err := p.cmd.Start(); err != nil {
+	p := &Process{Addr: net.JoinHostPort("127.0.0.1", port)}
+	if err := p.run(t, exec.Command(path, args...)); err != nil {
 		return nil, err
 	}
-	go func() {
-		defer close(p.ended)
-		_ = p.cmd.Wait() // that it was killed
-	}()
-	stop := func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
+	t.Cleanup(p.kill)
+	return p, nil
+}
+
+// run starts the process and returns when it serves. If it does not, the process
+// is gone.
+func (p *Process) run(t testing.TB, cmd *exec.Cmd) error {
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	if err := cmd.Start(); err != nil {
+		return err
 	}
+	ended := make(chan struct{})
+	p.cmd, p.ended = cmd, ended
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // that it was killed
+	}()
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -151,7 +160,7 @@ func launch(t testing.TB, path string, args []string) (*Process, error) {
 	defer func() { _ = client.Close() }()
 	err := poll(ctx, func() error {
 		select {
-		case <-p.ended:
+		case <-ended:
 			cancel()
 			return fmt.Errorf("redis-server ended: %s", p.output.String())
 		default:
@@ -165,22 +174,46 @@ func launch(t testing.TB, path string, args []string) (*Process, error) {
 		return client.Ping(ctx).Err()
 	})
 	if err != nil {
-		stop()
-		return nil, err
+		p.kill()
 	}
-	t.Cleanup(stop)
-	return p, nil
+	return err
 }
 
-// freePort is one that nobody listens on just now.
-func freePort(t testing.TB) string {
+func (p *Process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// Kill ends the process as a crash does: nothing is saved any more.
+func (p *Process) Kill(t testing.TB) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	must(t, err)
-	return port
+	p.kill()
+}
+
+// Restart starts a killed process again, at the same address and with the same
+// arguments and directory. With "--appendonly", "yes" it finds its data there.
+func (p *Process) Restart(t testing.TB) {
+	t.Helper()
+	must(t, p.run(t, exec.Command(p.cmd.Path, p.cmd.Args[1:]...)))
+}
+
+// FreePort is a port that nobody listens on just now. It lies below those that
+// systems give to connections and to listeners on port 0, so that it is still
+// free when a process comes back to it.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	const first, count, attempts = 10_000, 20_000, 100
+	var err error
+	for range attempts {
+		port := strconv.Itoa(first + rand.IntN(count))
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatalf("redistest: %v", err)
+	return ""
 }
 
 // poll calls ready until it reports no error, and returns the last one if that
