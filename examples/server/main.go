@@ -14,20 +14,21 @@ import (
 	"syscall"
 
 	"github.com/okidkit/okidkit/examples/internal/demo"
+	"github.com/okidkit/okidkit/okidhttp"
 )
 
 func main() {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Getenv, os.Stdout, log); err != nil {
+	if err := run(ctx, os.Getenv, nil, os.Stdout, log); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
-// run serves until ctx ends.
-func run(ctx context.Context, getenv func(string) string, out *os.File, log *slog.Logger) error {
+// run serves until ctx ends. adjust is that of demo.Config.
+func run(ctx context.Context, getenv func(string) string, adjust func(*okidhttp.Config), out *os.File, log *slog.Logger) error {
 	s, settingsErr := readSettings(getenv, log)
 	l, err := net.Listen("tcp", s.addr)
 	if err != nil {
@@ -37,7 +38,7 @@ func run(ctx context.Context, getenv func(string) string, out *os.File, log *slo
 	if s.app.PublicURL == "" {
 		s.app.PublicURL = "http://" + l.Addr().String()
 	}
-	s.app.Out, s.app.Log = out, log
+	s.app.Out, s.app.Log, s.app.Adjust = out, log, adjust
 	// The app has complaints of its own, and whoever mends the settings wants to
 	// hear all at once.
 	app, err := demo.New(s.app)

@@ -51,11 +51,14 @@ var now = time.Now
 const asServer = "TEST_BINARY_IS_SERVER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asServer) != "" {
+	switch os.Getenv(asServer) {
+	case "":
+		os.Exit(m.Run())
+	case asSaboteur:
+		mainOfSaboteur()
+	default:
 		main()
-		return
 	}
-	os.Exit(m.Run())
 }
 
 // server is a server with a fake okID: one process, or several replicas behind one

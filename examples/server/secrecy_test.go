@@ -1,17 +1,22 @@
 package main
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/redistest"
 	"github.com/okidkit/okidkit/okid"
 )
 
@@ -157,4 +162,86 @@ func testNothingLeaks(t *testing.T, launch launcher) {
 	s.keeps(t, password, apiToken)
 	assert.NotContains(t, s.stderr(t), name)
 	assert.Contains(t, s.stderr(t), "callback_failed", "it does log")
+}
+
+// What Redis keeps tells nobody who the user is, while a callback waits to be
+// tried again, and with it what is personal, nor afterwards.
+func TestRedisKeepsNothingInClear(t *testing.T) {
+	t.Parallel()
+	addr, ok := redistest.Server(t)
+	if !ok {
+		return
+	}
+	h := newHost(t)
+	s := launch(t, map[string]string{"REDIS_URL": "redis://" + addr, "CALLBACK_URL": h.URL})
+	const name = "subject-of-the-canary"
+	u := s.logIn(t, name)
+	a := u.start(t, http.StatusCreated)
+	secrets := slices.Concat(words(), s.secrets, s.allTokens(), []string{name})
+	keepsNone := func() {
+		t.Helper()
+		all := dump(t, addr)
+		assert.Contains(t, all, a.Attempt, "the record is there")
+		for _, secret := range secrets {
+			for _, form := range []string{
+				secret,
+				hex.EncodeToString([]byte(secret)),
+				// Less what depends on the bytes that follow.
+				base64.RawStdEncoding.EncodeToString([]byte(secret[:len(secret)/3*3])),
+				base64.RawURLEncoding.EncodeToString([]byte(secret[:len(secret)/3*3])),
+			} {
+				assert.NotContains(t, strings.ToLower(all), strings.ToLower(form))
+			}
+		}
+	}
+	keepsNone()
+
+	var err error
+	a.id, err = s.fake.Begin(a.ProcessToken)
+	require.NoError(t, err)
+	s.settle(t)
+	s.told(t, a, "started")
+	receive(t, h.called)
+	keepsNone()
+
+	h.answer <- status(http.StatusInternalServerError)
+	require.NoError(t, s.fake.Complete(a.id, canary))
+	s.settle(t)
+	s.told(t, a, "verified")
+	receive(t, h.called)
+	keepsNone()
+
+	deliverUntilAccepted(t, s, a, okid.EventCompleted)
+	s.told(t, a, "verified")
+	u.opened(t)
+	keepsNone()
+	s.stop(t)
+}
+
+// dump is all that Redis keeps: names, records and the members of sorted sets.
+func dump(t *testing.T, addr string) string {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	var all strings.Builder
+	keys := client.Scan(t.Context(), 0, "", 1000).Iterator()
+	for keys.Next(t.Context()) {
+		fmt.Fprintln(&all, keys.Val())
+		kind, err := client.Type(t.Context(), keys.Val()).Result()
+		require.NoError(t, err)
+		switch kind {
+		case "string":
+			value, err := client.Get(t.Context(), keys.Val()).Result()
+			require.NoError(t, err)
+			fmt.Fprintln(&all, value)
+		case "zset":
+			members, err := client.ZRange(t.Context(), keys.Val(), 0, -1).Result()
+			require.NoError(t, err)
+			fmt.Fprintln(&all, members)
+		default:
+			require.Fail(t, "what is a "+kind)
+		}
+	}
+	require.NoError(t, keys.Err())
+	return all.String()
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// Config is what the app needs. All fields but CallbackURL are required.
+// Config is what the app needs. All fields but CallbackURL and Adjust are required.
 type Config struct {
 	PublicURL   string // origin of the app, as browsers and the provider see it
 	Providers   []identity.Provider
@@ -28,6 +28,7 @@ type Config struct {
 	CallbackURL string   // where callbacks are posted, too; empty: nowhere
 	Out         io.Writer
 	Log         *slog.Logger
+	Adjust      func(*okidhttp.Config) // has the last word on how the kit works; nil: nobody has
 }
 
 // App is the running app.
@@ -52,7 +53,7 @@ func New(cfg Config) (*App, error) {
 	}
 	r := newReporter(cfg.Out, cfg.CallbackURL)
 
-	kit, err := okidhttp.New(okidhttp.Config{
+	kitConfig := okidhttp.Config{
 		Providers:    cfg.Providers,
 		Store:        cfg.Store,
 		PublicURL:    cfg.PublicURL + "/verify",
@@ -68,7 +69,11 @@ func New(cfg Config) (*App, error) {
 		AfterSuccess: "/members",
 		Unauthorized: http.HandlerFunc(a.logInFirst),
 		Logger:       cfg.Log,
-	})
+	}
+	if cfg.Adjust != nil {
+		cfg.Adjust(&kitConfig)
+	}
+	kit, err := okidhttp.New(kitConfig)
 	if err != nil {
 		return nil, err
 	}
