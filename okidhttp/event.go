@@ -116,6 +116,9 @@ func (k *Kit) call(ctx context.Context, f func(context.Context, Event) error, e 
 	if f == nil {
 		return nil
 	}
+	if err := ctx.Err(); err != nil {
+		return err // the lease may be somebody else's by now
+	}
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.CallbackTimeout)
 	defer cancel()
 	defer func() {

@@ -35,15 +35,26 @@ func (k *Kit) keepLease(w *work, cancel context.CancelFunc) (stop func()) {
 	var timer *time.Timer
 	mu.Lock()
 	defer mu.Unlock()
+	// Whether or not the store can be asked, somebody else may call when the lease
+	// has ended. It began after the record was read.
+	left := k.cfg.Lease - k.cfg.Now().Sub(w.h.readAt)
+	if left <= 0 {
+		cancel()
+	}
+	end := time.AfterFunc(left, cancel)
 	timer = time.AfterFunc(k.cfg.Lease/3, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if w.calls.Err() != nil {
 			return
 		}
-		if err := k.renewLease(w.calls, w.at, w.owner); errors.Is(err, errFenced) {
+		begun := k.cfg.Now()
+		switch err := k.renewLease(w.calls, w.at, w.owner); {
+		case errors.Is(err, errFenced):
 			cancel()
 			return
+		case err == nil:
+			end.Reset(k.cfg.Lease - k.cfg.Now().Sub(begun))
 		}
 		timer.Reset(k.cfg.Lease / 3) // also if the store is away: it may be back in time
 	})
@@ -52,6 +63,7 @@ func (k *Kit) keepLease(w *work, cancel context.CancelFunc) (stop func()) {
 		mu.Lock()
 		defer mu.Unlock()
 		timer.Stop()
+		end.Stop()
 	}
 }
 

@@ -2,6 +2,7 @@ package okidhttp
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,5 +91,27 @@ func TestLostLeaseEndsTheCallback(t *testing.T) {
 		assert.Equal(t, 503, <-answered)
 		assert.LessOrEqual(t, time.Since(erasedAt), w.kit.cfg.Lease/3)
 		assert.Equal(t, 403, w.gate("alice"), "what was done under a lost lease does not stand")
+	})
+}
+
+// Who cannot renew a lease does not know whether somebody else has it by now.
+func TestLeaseThatCannotBeRenewedEndsTheCallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := make(chan struct{})
+		w := slowHost(t, func(ctx context.Context) error {
+			close(began)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		s := &countingStore{Store: w.kit.cfg.Store}
+		w.kit.cfg.Store = s
+		n := notice{Reference: w.start("alice").Attempt, ID: "v1", Status: identity.Verified, At: time.Now()}
+		answered := make(chan int)
+		claimedAt := time.Now()
+		go func() { answered <- w.webhook(n) }()
+		<-began
+		s.breakDown(errors.New("away"))
+		assert.Equal(t, 503, <-answered)
+		assert.LessOrEqual(t, time.Since(claimedAt), w.kit.cfg.Lease)
 	})
 }

@@ -64,11 +64,11 @@ func TestCrashAtEveryPoint(t *testing.T) {
 		{at: afterCallback, by: syscall.SIGKILL, calls: 2},
 		{at: afterCommit, by: syscall.SIGKILL, calls: 1},
 		{at: beforeClaim, by: syscall.SIGSTOP, answer: 200, calls: 1},
-		{at: afterClaim, by: syscall.SIGSTOP, answer: 503, calls: 1, late: 1},
+		{at: afterClaim, by: syscall.SIGSTOP, answer: 503, calls: 1},
 		{at: beforeCallback, by: syscall.SIGSTOP, answer: 503, calls: 1, late: 1},
 		{at: afterCallback, by: syscall.SIGSTOP, answer: 503, calls: 2},
 		{at: afterCommit, by: syscall.SIGSTOP, answer: 200, calls: 1},
-		{at: afterClaim, by: syscall.SIGSTOP, during: true, answer: 503, calls: 1, late: 1},
+		{at: afterClaim, by: syscall.SIGSTOP, during: true, answer: 503, calls: 1},
 		{at: beforeCallback, by: syscall.SIGSTOP, during: true, answer: 503, calls: 1, late: 1},
 		{at: afterCallback, by: syscall.SIGSTOP, during: true, answer: 503, calls: 2},
 	}
@@ -160,6 +160,37 @@ func (s *server) send(d delivery) int {
 	}
 	_ = resp.Body.Close()
 	return resp.StatusCode
+}
+
+// A process that cannot reach Redis any more ends its call of the host before
+// another makes the same in its place.
+func TestPartition(t *testing.T) {
+	t.Parallel()
+	f, ok := newFleet(t, 1)
+	if !ok {
+		return
+	}
+	survivor := f.replicas[0]
+	network := newProxy(t, strings.TrimPrefix(f.env["REDIS_URL"], "redis://"))
+	cutOff := f.launch(t, map[string]string{"REDIS_URL": "redis://" + network.addr})
+	a := f.begin(t, survivor, "alice")
+	verifies := survivor.signed(completed(a, a.id))
+	release := f.host.hold("alice", 0)
+	answered := make(chan int, 1)
+	go func() { answered <- cutOff.send(verifies) }()
+	calls := func(n int) func() bool { return func() bool { return len(f.host.of("alice", "verified")) == n } }
+	require.Eventually(t, calls(1), patience, pollEvery)
+
+	network.treat.Store(&lost)
+	require.Eventually(t, calls(2), patience, pollEvery)
+	assert.Equal(t, 1, f.host.atOnce("alice"))
+	release()
+	require.Eventually(t, func() bool { return survivor.send(verifies) == http.StatusOK }, patience, pollEvery)
+	a.user.opened(t)
+	assert.Equal(t, http.StatusServiceUnavailable, receive(t, answered))
+	network.treat.Store(&untreated)
+	require.Eventually(t, func() bool { return cutOff.send(verifies) == http.StatusOK }, patience, pollEvery)
+	assert.Len(t, slices.Compact(f.host.of("alice", "verified")), 1)
 }
 
 // flow is somebody's verification, and how it ends.

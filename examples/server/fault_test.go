@@ -105,7 +105,7 @@ func faults() []fault {
 		slow.named("slow"),
 		unreliable.named("some answers cut off"),
 		byProxy(func(_ int, chunk []byte) ([]byte, bool) { return chunk[:len(chunk)/2], false }).named("all answers cut off"),
-		byProxy(func(int, []byte) ([]byte, bool) { return nil, true }).named("no answers"),
+		byProxy(lost).named("no answers"),
 	}
 }
 
@@ -318,7 +318,10 @@ type proxy struct {
 	treat atomic.Pointer[func(answers int, chunk []byte) (rest []byte, goesOn bool)]
 }
 
-var untreated = func(_ int, chunk []byte) ([]byte, bool) { return chunk, true }
+var (
+	untreated = func(_ int, chunk []byte) ([]byte, bool) { return chunk, true }
+	lost      = func(int, []byte) ([]byte, bool) { return nil, true }
+)
 
 func newProxy(t *testing.T, to string) *proxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -329,6 +329,8 @@ type ledger struct {
 	mu   sync.Mutex
 	all  []line
 	held map[string]held // by subject
+	open map[string]int  // calls under way, by subject
+	most map[string]int  // of these at any time
 }
 
 // held are the calls about a verified subject that wait, all but the first ones.
@@ -338,7 +340,7 @@ type held struct {
 }
 
 func newLedger(t *testing.T) *ledger {
-	l := &ledger{held: map[string]held{}}
+	l := &ledger{held: map[string]held{}, open: map[string]int{}, most: map[string]int{}}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var told line
 		body, _ := io.ReadAll(r.Body)
@@ -348,7 +350,14 @@ func newLedger(t *testing.T) *ledger {
 		l.mu.Lock()
 		l.all = append(l.all, told)
 		held, ok := l.held[told.Subject]
+		l.open[told.Subject]++
+		l.most[told.Subject] = max(l.most[told.Subject], l.open[told.Subject])
 		l.mu.Unlock()
+		defer func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.open[told.Subject]--
+		}()
 		if ok && len(l.of(told.Subject, "verified")) > held.but {
 			hold(held.release)(w, r)
 		}
@@ -394,4 +403,11 @@ func (l *ledger) about(c line) int {
 		}
 	}
 	return n
+}
+
+// atOnce is how many calls about a subject there were at the same time.
+func (l *ledger) atOnce(subject string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.most[subject]
 }
