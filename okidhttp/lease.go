@@ -28,20 +28,19 @@ func (k *Kit) takeLease(a *attempt, p *pending, now time.Time) {
 }
 
 // keepLease starts to renew the lease of w, until w.calls ends. It ends the calls
-// with cancel when somebody else has the lease. The function that it returns ends
-// both, and waits for a renewal under way.
+// with cancel when somebody else has the lease, or may have it because the store
+// cannot be asked. The function that it returns ends both, and waits for a renewal
+// under way.
 func (k *Kit) keepLease(w *work, cancel context.CancelFunc) (stop func()) {
+	until := w.h.readAt.Add(k.cfg.Lease) // it was taken after that
+	left := func() time.Duration { return until.Sub(k.cfg.Now()) }
+	if left() <= 0 {
+		cancel()
+	}
 	var mu sync.Mutex // held by a renewal
 	var timer *time.Timer
 	mu.Lock()
 	defer mu.Unlock()
-	// Whether or not the store can be asked, somebody else may call when the lease
-	// has ended. It began after the record was read.
-	left := k.cfg.Lease - k.cfg.Now().Sub(w.h.readAt)
-	if left <= 0 {
-		cancel()
-	}
-	end := time.AfterFunc(left, cancel)
 	timer = time.AfterFunc(k.cfg.Lease/3, func() {
 		mu.Lock()
 		defer mu.Unlock()
@@ -49,21 +48,23 @@ func (k *Kit) keepLease(w *work, cancel context.CancelFunc) (stop func()) {
 			return
 		}
 		begun := k.cfg.Now()
-		switch err := k.renewLease(w.calls, w.at, w.owner); {
-		case errors.Is(err, errFenced):
+		ctx, end := context.WithTimeout(w.calls, left())
+		err := k.renewLease(ctx, w.at, w.owner)
+		end()
+		if err == nil {
+			until = begun.Add(k.cfg.Lease)
+		}
+		if errors.Is(err, errFenced) || left() <= 0 {
 			cancel()
 			return
-		case err == nil:
-			end.Reset(k.cfg.Lease - k.cfg.Now().Sub(begun))
 		}
-		timer.Reset(k.cfg.Lease / 3) // also if the store is away: it may be back in time
+		timer.Reset(min(k.cfg.Lease/3, left()))
 	})
 	return func() {
 		cancel()
 		mu.Lock()
 		defer mu.Unlock()
 		timer.Stop()
-		end.Stop()
 	}
 }
 
