@@ -1,0 +1,875 @@
+package okidhttp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"iter"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/memstore"
+	"github.com/okidkit/okidkit/store"
+)
+
+// Three webhooks of one attempt arrive at two replicas while a worker looks for
+// work: completed, the same again, and a failed that contradicts it. Whatever the
+// order of their steps, wherever one of them crashes or loses an answer, and
+// whenever the time of a lease passes: host, gate and provider agree in the end,
+// and nothing happened on the way that must not.
+//
+// OKIDHTTP_CHOICES="0 3 1" with -run naming one scenario goes that way alone, and
+// tells what happened.
+func TestExplore(t *testing.T) {
+	for _, s := range scenarios() {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			x := newExploration(t, s, bug{})
+			if choices := os.Getenv("OKIDHTTP_CHOICES"); choices != "" {
+				for _, c := range strings.Fields(choices) {
+					n, err := strconv.Atoi(c)
+					require.NoError(t, err)
+					x.path = append(x.path, choice{taken: n})
+				}
+				x.traced = true
+				x.once()
+				t.Log(strings.Join(x.trace, "\n"))
+				return
+			}
+			x.explore(3)
+			t.Log(x)
+			for _, p := range x.problems {
+				t.Error(p)
+			}
+		})
+	}
+}
+
+// scenario is what is the same in all runs of an exploration.
+type scenario struct {
+	async   bool            // Config.Async
+	confirm bool            // Config.ConfirmByFetch
+	truth   identity.Status // the provider's verdict
+	bounds
+}
+
+// bounds are how much befalls the processes in one run, at most.
+type bounds struct {
+	all    int // of everything: faults, leaps, and switches to another process while one could go on
+	faults int // a process dies, or an answer is lost
+	leaps  int // the time of a lease passes
+}
+
+func scenarios() []scenario {
+	var all []scenario
+	for _, truth := range []identity.Status{identity.Verified, identity.Failed} {
+		all = append(all,
+			scenario{truth: truth, bounds: bounds{all: 3, faults: 2, leaps: 1}},
+			scenario{truth: truth, bounds: bounds{all: 3, faults: 2, leaps: 1}, confirm: true},
+			scenario{truth: truth, bounds: bounds{all: 2, faults: 2, leaps: 1}, async: true}, // with one process more
+		)
+	}
+	return all
+}
+
+func (s scenario) String() string {
+	how := "sync"
+	if s.async {
+		how = "async"
+	}
+	if s.confirm {
+		how += ", confirmed"
+	}
+	return fmt.Sprintf("%s, %s", how, s.truth)
+}
+
+// exploration goes through all schedules of a scenario, depth first. A run is
+// made of choices: which process takes its next step, and what befalls it. Each
+// run begins anew, repeats the choices of the run before up to the last one that
+// has an alternative, takes that, and goes on with the first of each.
+//
+// It turns back where it has been before: where the record, what every process
+// has seen so far, and what is known of the host are those of an earlier run, the
+// rest is as well.
+type exploration struct {
+	scenario
+	bug
+	t       *testing.T
+	clock   *fakeClock
+	world   *world
+	kits    []*Kit // two replicas, and the worker's
+	attempt string
+	origin  []byte // the record when nothing was heard of the attempt yet
+	began   time.Time
+
+	path     []choice
+	visited  map[uint64]bool // states
+	runs     int             // that came to their end
+	steps    int
+	problems []string
+
+	*run
+}
+
+// choice is one of several ways to go on.
+type choice struct{ taken, of int }
+
+// run is one schedule.
+type run struct {
+	store     *memstore.Store
+	at        int // in the path
+	processes []*process
+	running   *process // nil: nothing fails, nothing interrupts
+	written   bool     // since the gate was looked at
+	record    *record
+	version   uint64
+	due       time.Time       // zero: never
+	owners    map[int64]int64 // of leases, by a number that is the same in every run
+	traced    bool
+	trace     []string
+	bad       bool
+	known
+}
+
+// known is what decides whether something that happens is right.
+type known struct {
+	content  uint64 // of the record, without what is drawn at random
+	now      time.Time
+	left     bounds
+	last     int // the process that took the last step and could go on; 0: none
+	verified callback
+	failed   callback
+	revoked  callback
+	open     bool                         // the host lets the user in
+	late     bool                         // the host was first told by a process that had slept past its lease
+	acked    struct{ yes, no bool }       // completed and failed were answered with 200
+	gone     uint64                       // pending notices that were committed, a bit for each
+	became   struct{ yes, no, gone bool } // verified, failed, revoked
+}
+
+// callback is what became of telling the host one event. Processes are bits.
+type callback struct {
+	id    string
+	knows uint8 // the processes that told it with success, and may commit that
+	sure  uint8 // those of them whom nothing has befallen since
+	told  bool  // it was committed
+}
+
+func (c *callback) succeeded() bool { return c.told || c.knows != 0 }
+
+// process is one request, or a round of the worker.
+type process struct {
+	number  int
+	next    func() (struct{}, bool)
+	stop    func()
+	yield   func(struct{}) bool
+	fate    fate
+	dead    bool
+	after   *process // begins no sooner than this one, which is the same
+	waits   bool     // until the record is due
+	calling bool     // the host
+	reads   bool     // in its next step
+	version uint64   // of the record as it knows it
+	leases  int64    // that it took
+	seen
+}
+
+// bit stands for a process, and for what heals in the end.
+func (p *process) bit() uint8 {
+	if p == nil {
+		return 1
+	}
+	return 1 << p.number
+}
+
+// slept reports whether a process may have slept past its lease.
+func (p *process) slept() bool { return p != nil && p.late }
+
+// seen is what a process has met with. What it does next depends on nothing else.
+type seen struct {
+	past  uint64
+	late  bool // the time of its lease may have passed
+	begun bool
+	done  bool
+}
+
+// fate is what becomes of a step.
+type fate int
+
+const (
+	succeeds fate = iota
+	loses         // it takes place, and the answer says that it failed
+	dies          // the process does, instead
+)
+
+func newExploration(t *testing.T, s scenario, b bug) *exploration {
+	w := newWorld(t)
+	x := &exploration{scenario: s, bug: b, t: t, world: w, clock: w.clock, visited: map[uint64]bool{}}
+	x.run = &run{}
+	x.attempt = w.start("alice").Attempt
+	rec, err := w.store.Get(t.Context(), hashSubject("alice").key())
+	require.NoError(t, err)
+	x.origin, x.began = rec.Value, w.clock.Now()
+	for range 3 {
+		x.kits = append(x.kits, w.replica(func(c *Config) {
+			c.Store = exploredStore{x: x}
+			c.Providers = []identity.Provider{exploredProvider{w.provider, x}}
+			c.Async, c.ConfirmByFetch = s.async, s.confirm
+			c.OnVerified, c.OnFailed, c.OnRevoked = x.told, x.told, x.told
+			c.Logger = slog.New(slog.DiscardHandler)
+		}))
+	}
+	return x
+}
+
+func (x *exploration) String() string {
+	return fmt.Sprintf("explored %d schedules, %d states, %d steps: all with at most %d preemptions, faults and leaps of time, of which at most %d faults and %d leaps",
+		x.runs, len(x.visited), x.steps, x.bounds.all, x.bounds.faults, x.bounds.leaps)
+}
+
+// explore goes through all runs, or until there are enough problems.
+func (x *exploration) explore(enough int) {
+	for len(x.problems) < enough {
+		x.once()
+		for len(x.path) > 0 && x.path[len(x.path)-1].taken+1 == x.path[len(x.path)-1].of {
+			x.path = x.path[:len(x.path)-1]
+		}
+		if len(x.path) == 0 {
+			return
+		}
+		x.path[len(x.path)-1].taken++
+	}
+}
+
+// once is one run, along the path as far as it goes.
+func (x *exploration) once() {
+	x.clock.now = x.began
+	x.run = &run{
+		store: memstore.New(memstore.WithClock(x.clock.Now)), owners: map[int64]int64{}, traced: x.traced,
+		known: known{left: x.bounds},
+	}
+	of := hashSubject("alice")
+	require.NoError(x.t, x.store.Put(x.t.Context(), of.key(), store.Write{Value: x.origin, Version: 1, TTL: time.Hour * 24}))
+	x.observe(store.Write{Value: x.origin, Version: 1})
+
+	first := x.begin(func() { x.deliver(x.kits[0], identity.Verified) })
+	x.begin(func() { x.deliver(x.kits[1], identity.Verified) }).after = first
+	x.begin(func() { x.deliver(x.kits[0], identity.Failed) })
+	worker := x.begin(x.work)
+	worker.waits = true
+	if x.async {
+		another := x.begin(x.work)
+		another.after, another.waits = worker, true
+	}
+	defer func() {
+		for _, p := range x.processes {
+			p.stop()
+		}
+	}()
+	for {
+		if x.at == len(x.path) {
+			s := x.state()
+			if x.visited[s] {
+				return
+			}
+			x.visited[s] = true
+		}
+		if !x.advance() {
+			break
+		}
+		if x.bad {
+			return
+		}
+	}
+	x.runs++
+	x.heal()
+	x.judge()
+}
+
+var seed = maphash.MakeSeed()
+
+// state is all on which the rest of the run depends.
+func (x *exploration) state() uint64 {
+	type process struct {
+		seen
+		current bool
+		calling bool
+	}
+	s := struct {
+		known
+		processes [5]process
+	}{known: x.known}
+	s.now = x.clock.Now()
+	for i, p := range x.processes {
+		s.processes[i] = process{p.seen, p.version == x.version, p.calling}
+		if p.done {
+			s.processes[i] = process{seen: seen{done: true}}
+		}
+	}
+	return maphash.Comparable(seed, s)
+}
+
+// choose takes one of n ways.
+func (x *exploration) choose(n int) int {
+	if n == 1 {
+		return 0
+	}
+	if x.at == len(x.path) {
+		x.path = append(x.path, choice{of: n})
+	}
+	c := &x.path[x.at]
+	c.of = cmp.Or(c.of, n)
+	require.Equal(x.t, n, c.of, "a run is not the same when it is repeated")
+	x.at++
+	return c.taken
+}
+
+// advance lets one process take a step, or time pass. It is false if there is
+// none left.
+func (x *exploration) advance() bool {
+	type way struct {
+		p    *process
+		fate fate
+	}
+	var ways []way
+	for _, p := range x.processes {
+		if !x.ready(p) || x.last != 0 && x.last != p.number && x.left.all == 0 {
+			continue
+		}
+		ways = append(ways, way{p, succeeds})
+		if x.mayFail() && p.begun && !p.reads && (x.left.all > 1 || x.last == 0 || x.last == p.number) {
+			ways = append(ways, way{p, loses}, way{p, dies})
+		}
+	}
+	if len(ways) == 0 {
+		return false
+	}
+	if x.left.all > 0 && x.left.leaps > 0 && x.record.attempts[0].alive() {
+		ways = append(ways, way{})
+	}
+	w := ways[x.choose(len(ways))]
+	if w.p == nil {
+		x.leap()
+	} else {
+		x.resume(w.p, w.fate)
+	}
+	return true
+}
+
+// mayFail reports whether one more step may fail.
+func (x *exploration) mayFail() bool { return x.left.faults > 0 && x.left.all > 0 }
+
+// leap is the passing of more time than any lease lasts.
+func (x *exploration) leap() {
+	x.tell("two minutes pass")
+	x.left.leaps--
+	x.left.all--
+	x.clock.add(2 * time.Minute)
+	for _, p := range x.processes {
+		if p.begun && !p.done {
+			p.late = true
+			x.unsettle(p)
+		}
+	}
+}
+
+// unsettle allows what a process has told and not committed to be told again.
+func (x *exploration) unsettle(p *process) {
+	for _, c := range x.callbacks() {
+		c.sure &^= p.bit()
+	}
+}
+
+func (x *exploration) callbacks() []*callback { return []*callback{&x.verified, &x.failed, &x.revoked} }
+
+// begin takes up a process.
+func (x *exploration) begin(do func()) *process {
+	p := &process{number: len(x.processes) + 1}
+	x.processes = append(x.processes, p)
+	p.next, p.stop = iter.Pull(func(yield func(struct{}) bool) {
+		p.yield = yield
+		defer func() {
+			if v := recover(); v != nil && v != any(errCrash) {
+				panic(v)
+			}
+		}()
+		do()
+	})
+	return p
+}
+
+// ready reports whether a process can take a step.
+func (x *exploration) ready(p *process) bool {
+	switch {
+	case p.done:
+		return false
+	case p.begun:
+		return true
+	case p.after != nil && !p.after.begun:
+		return false
+	}
+	return !p.waits || x.isDue()
+}
+
+// isDue reports whether a worker would take the record on.
+func (x *exploration) isDue() bool {
+	return !x.due.IsZero() && !x.due.After(x.clock.Now().Add(time.Millisecond))
+}
+
+// resume lets a process take its step.
+func (x *exploration) resume(p *process, f fate) {
+	x.steps++
+	if x.last != 0 && x.last != p.number {
+		x.left.all--
+	}
+	if f != succeeds {
+		x.left.faults--
+		x.left.all--
+		x.unsettle(p)
+	}
+	x.running = p
+	if !p.begun {
+		p.next() // comes to the first step
+	}
+	p.fate, p.begun, p.calling = f, true, false
+	_, more := p.next()
+	x.running = nil
+	p.done = !more || p.dead
+	x.last = p.number
+	if p.done {
+		x.last = 0
+	}
+	if f == dies {
+		x.tell("%d dies", p.number)
+	}
+	if p.done {
+		for _, c := range x.callbacks() {
+			c.knows &^= p.bit()
+		}
+	}
+	x.look()
+}
+
+// look compares the gate with what is known.
+func (x *exploration) look() {
+	if !x.written {
+		return
+	}
+	x.written = false
+	if _, err := x.kits[0].Grant(context.Background(), "alice"); err != nil {
+		return
+	}
+	switch {
+	case !x.verified.succeeded():
+		x.problem("the gate is open before the host knows")
+	case x.confirm && x.truth == identity.Failed:
+		x.problem("the gate is open though the provider did not confirm it")
+	case !x.async && x.truth == identity.Failed && x.acked.no:
+		x.problem("the gate is open though it was closed")
+	}
+}
+
+// step is where a process waits until it is its turn.
+func (x *exploration) step(what string, args ...any) (lost bool) {
+	p := x.running
+	if p == nil {
+		return false
+	}
+	p.reads = what == "reads"
+	if p.dead || !p.yield(struct{}{}) || p.fate == dies {
+		p.dead = true
+		panic(errCrash)
+	}
+	p.saw(x.clock.Now(), p.fate)
+	if x.traced {
+		x.tell("%d %s%s", p.number, fmt.Sprintf(what, args...), [...]string{"", ", and the answer is lost"}[p.fate])
+	}
+	return p.fate == loses
+}
+
+// saw adds to the past.
+func (p *process) saw(what ...any) {
+	for _, w := range what {
+		p.past = maphash.Comparable(seed, struct {
+			past uint64
+			what any
+		}{p.past, w})
+	}
+}
+
+func (x *exploration) tell(format string, args ...any) {
+	if x.traced {
+		x.trace = append(x.trace, fmt.Sprintf(format, args...))
+	}
+}
+
+func (x *exploration) problem(format string, args ...any) {
+	x.tell("PROBLEM: "+format, args...)
+	x.bad = true
+	var path []string
+	for _, c := range x.path[:x.at] {
+		path = append(path, strconv.Itoa(c.taken))
+	}
+	x.problems = append(x.problems, fmt.Sprintf("%s, after the choices %s", fmt.Sprintf(format, args...), strings.Join(path, " ")))
+}
+
+// deliver is a webhook. What is answered with 200 is not delivered again, unless
+// the answer is lost.
+func (x *exploration) deliver(k *Kit, s identity.Status) {
+	rec := httptest.NewRecorder()
+	k.ServeHTTP(rec, x.world.webhookRequest(notice{Reference: x.attempt, ID: "v1", Status: s}))
+	x.tell("%s is answered with %d", s, rec.Code)
+	if rec.Code != 200 {
+		return
+	}
+	if x.running != nil && x.mayFail() && x.choose(2) == 1 {
+		x.tell("which is lost")
+		x.left.faults--
+		x.left.all--
+		return
+	}
+	if s == identity.Verified {
+		x.acked.yes = true
+		if !x.async && x.truth == s && !x.verified.succeeded() {
+			x.problem("completed is acknowledged though the host does not know")
+		}
+	} else {
+		x.acked.no = true
+		if !x.async && x.truth == s && !x.failed.succeeded() && x.record.attempts[0].status != identity.Revoked {
+			x.problem("failed is acknowledged though the host does not know")
+		}
+	}
+}
+
+// work is a round of the worker.
+func (x *exploration) work() {
+	_ = x.kits[2].runRecord(context.Background(), hashSubject("alice").key()) // a store that failed
+}
+
+// told is every callback. It lasts until the process takes its next step.
+func (x *exploration) told(_ context.Context, e Event) error {
+	lost := x.step("tells %s", e.Status)
+	p := x.running
+	c := map[identity.Status]*callback{identity.Verified: &x.verified, identity.Failed: &x.failed, identity.Revoked: &x.revoked}[e.Status]
+	for _, other := range x.processes {
+		if other != p && other.calling && !other.done && !other.late && !p.slept() {
+			x.problem("the host is told of %s while it is being told already", e.Status)
+		}
+	}
+	switch {
+	case c.id != "" && c.id != e.ID:
+		x.problem("the host is told of %s as two events", e.Status)
+	case (c.told || c.sure != 0) && !p.slept():
+		x.problem("the host is told twice of %s", e.Status)
+	case c.id == "":
+		x.open = e.Status == identity.Verified || x.open && e.Status != identity.Revoked
+		x.late = x.late || p.slept()
+	}
+	c.id = e.ID
+	if !lost {
+		c.knows |= p.bit()
+		if !p.slept() {
+			c.sure |= p.bit()
+		}
+	}
+	if p != nil {
+		p.calling = true
+	}
+	if lost {
+		return errors.New("the host's database is away")
+	}
+	return nil
+}
+
+// heal delivers what was not acknowledged, and does what is due, for longer than
+// anything may take.
+func (x *exploration) heal() {
+	x.tell("nothing fails any more")
+	order := []identity.Status{identity.Verified, identity.Failed}
+	if !x.acked.yes && !x.acked.no && x.choose(2) == 1 {
+		slices.Reverse(order)
+	}
+	for round := range 20 {
+		x.clock.add(time.Duration(1+round) * time.Minute)
+		for _, s := range order {
+			if s == identity.Verified && !x.acked.yes || s == identity.Failed && !x.acked.no {
+				x.deliver(x.kits[round%2], s)
+			}
+		}
+		if x.isDue() {
+			x.work()
+		}
+		x.look()
+		if x.acked.yes && x.acked.no && x.due.IsZero() {
+			return
+		}
+	}
+}
+
+// judge compares what everybody believes in the end.
+func (x *exploration) judge() {
+	a := &x.record.attempts[0]
+	_, err := x.kits[0].Grant(context.Background(), "alice")
+	open := err == nil
+	if verified := x.truth == identity.Verified; open != verified {
+		x.problem("the provider says %s, but the gate is open: %v", x.truth, open)
+	}
+	if open != x.open && !x.late {
+		x.problem("the gate is open: %v, but the host believes: %v", open, x.open)
+	}
+	told := map[identity.Status]bool{identity.Verified: x.verified.succeeded(), identity.Failed: x.failed.succeeded(), identity.Revoked: x.revoked.succeeded()}
+	if !told[a.status] {
+		x.problem("the attempt ends as %s, and the host was not told", a.status)
+	}
+	if !x.acked.yes || !x.acked.no {
+		x.problem("a webhook is never acknowledged")
+	}
+	if len(a.pending) > 0 || a.lease.owner != 0 || !x.due.IsZero() {
+		x.problem("%d notices are pending for ever, leased: %v, due: %v", len(a.pending), a.lease.owner != 0, !x.due.IsZero())
+	}
+}
+
+// observe looks at a record that was written.
+func (x *exploration) observe(w store.Write) {
+	of := hashSubject("alice")
+	r, err := decodeRecord(w.Value, of)
+	require.NoError(x.t, err)
+	before := x.record
+	x.record, x.version, x.due, x.written = r, w.Version, time.Time{}, true
+	if w.DueIn > 0 {
+		x.due = x.clock.Now().Add(w.DueIn)
+	}
+
+	if before != nil {
+		was, is := &before.attempts[0], &r.attempts[0]
+		pendingNow := uint64(0)
+		for _, p := range is.pending {
+			pendingNow |= 1 << p.event
+		}
+		for _, p := range was.pending {
+			x.gone |= 1 << p.event &^ pendingNow
+		}
+		if x.gone&pendingNow != 0 {
+			x.problem("a notice that was committed is pending again")
+		}
+		if is.status != was.status {
+			became := map[identity.Status]*bool{identity.Verified: &x.became.yes, identity.Failed: &x.became.no, identity.Revoked: &x.became.gone}[is.status]
+			if became == nil || *became {
+				x.problem("the attempt becomes %s again", is.status)
+			} else {
+				*became = true
+			}
+		}
+		for _, c := range x.callbacks() {
+			owed := is.first(func(p *pending) bool { return eventID(is.id, p.event) == c.id && !p.told })
+			if by := x.running.bit(); owed == nil && c.knows&by != 0 {
+				c.told = true
+				c.knows &^= by
+				c.sure &^= by
+			}
+		}
+	}
+
+	// What is drawn at random, and what is sealed, is different in every run.
+	c := *r
+	c.subject = nil
+	c.attempts = slices.Clone(r.attempts)
+	for i := range c.attempts {
+		a := &c.attempts[i]
+		a.token, a.context, a.kept = nil, nil, nil
+		if owner := a.lease.owner; owner != 0 {
+			if x.owners[owner] == 0 && x.running != nil {
+				x.running.leases++
+				x.owners[owner] = int64(x.running.number)<<8 + x.running.leases
+			}
+			a.lease.owner = x.owners[owner]
+		}
+		a.pending = slices.Clone(a.pending)
+		for j := range a.pending {
+			a.pending[j].notice = nil
+		}
+	}
+	x.content = maphash.Bytes(seed, c.encode(of))
+}
+
+// exploredStore is a store in which every operation is a step.
+type exploredStore struct {
+	store.Store
+	x *exploration
+}
+
+func (s exploredStore) Get(_ context.Context, key string) (store.Record, error) {
+	x := s.x
+	lost := x.step("reads")
+	if lost {
+		return store.Record{}, errStoreIsAway
+	}
+	if p := x.running; p != nil {
+		p.saw(x.content)
+		p.version = x.version
+	}
+	rec, err := x.store.Get(context.Background(), key)
+	rec.Value = x.change(rec.Value, x.bug.read)
+	return rec, err
+}
+
+func (s exploredStore) Put(_ context.Context, key string, w store.Write) error {
+	x := s.x
+	lost := x.step("writes")
+	repeat := x.version == w.Version
+	w.Value = x.change(w.Value, x.bug.kept)
+	if x.bug.put != nil {
+		x.bug.put(x, &w)
+	}
+	err := x.store.Put(context.Background(), key, w)
+	if err == nil && !repeat {
+		x.observe(w)
+	}
+	if err != nil {
+		x.tell("  %v", err)
+	}
+	if p := x.running; p != nil {
+		p.version = w.Version
+		p.saw(err == nil)
+	}
+	if lost {
+		return errStoreIsAway
+	}
+	if x.bug.answer != nil {
+		err = x.bug.answer(err)
+	}
+	return err
+}
+
+// exploredProvider knows the verdict when it is asked.
+type exploredProvider struct {
+	*fakeProvider
+	x *exploration
+}
+
+func (p exploredProvider) Fetch(_ context.Context, id string) (identity.Notice, error) {
+	if p.x.step("asks the provider") {
+		return identity.Notice{}, identity.ErrUnavailable
+	}
+	if p.x.bug.unknown {
+		return identity.Notice{}, identity.ErrNotFound
+	}
+	v := person
+	v.ID, v.Status = id, p.x.truth
+	return identity.Notice{Provider: "fake", Reference: p.x.attempt, Verification: v, Fetched: true}, nil
+}
+
+// TestExploreFindsBugs has the store, or the provider, behave as they would under a
+// kit that does not keep one of its promises.
+func TestExploreFindsBugs(t *testing.T) {
+	leaseOver := func(x *exploration, a *attempt) bool { return a.lease.owner != 0 && !a.leased(x.clock.Now()) }
+	tests := map[string]struct {
+		in  scenario
+		bug bug
+	}{
+		"versions are ignored": {
+			in:  scenario{truth: identity.Verified},
+			bug: bug{put: func(x *exploration, w *store.Write) { w.Replaces = x.version }},
+		},
+		"a conflict is taken for a success": {
+			in: scenario{truth: identity.Verified},
+			bug: bug{answer: func(err error) error {
+				if errors.Is(err, store.ErrConflict) {
+					return nil
+				}
+				return err
+			}},
+		},
+		"due times are lost": {
+			in:  scenario{truth: identity.Verified, async: true},
+			bug: bug{put: func(_ *exploration, w *store.Write) { w.DueIn = 0 }},
+		},
+		"a lease keeps nobody out": {
+			in: scenario{truth: identity.Verified},
+			bug: bug{read: func(x *exploration, a *attempt) {
+				if x.running != nil && x.owners[a.lease.owner]>>8 != int64(x.running.number) {
+					a.lease = lease{}
+				}
+			}},
+		},
+		"the commit comes before the callback": {
+			in: scenario{truth: identity.Verified},
+			bug: bug{kept: func(_ *exploration, a *attempt) {
+				if a.lease.owner != 0 && a.awaits(identity.Verified) != nil {
+					a.status, a.grant = identity.Verified, &Grant{VerifiedAt: a.createdAt}
+				}
+			}},
+		},
+		"what a dead process was about to tell is forgotten": {
+			in: scenario{truth: identity.Verified},
+			bug: bug{read: func(x *exploration, a *attempt) {
+				if leaseOver(x, a) {
+					a.pending, a.lease = nil, lease{}
+				}
+			}},
+		},
+		"a repeat is another event": {
+			in: scenario{truth: identity.Verified},
+			bug: bug{read: func(x *exploration, a *attempt) {
+				if p := a.first(func(p *pending) bool { return p.event == a.lease.event }); p != nil && leaseOver(x, a) {
+					a.events++
+					p.event, a.lease.event = a.events, a.events
+				}
+			}},
+		},
+		"nobody remembers that the host may know": {
+			in: scenario{truth: identity.Failed},
+			bug: bug{read: func(_ *exploration, a *attempt) {
+				if p := a.awaits(identity.Verified); p != nil {
+					p.unheard, p.told = p.tries, false
+				}
+			}},
+		},
+		"the provider is not asked": {
+			in:  scenario{truth: identity.Verified},
+			bug: bug{unknown: true},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.in.bounds = bounds{all: 3, faults: 1, leaps: 1}
+			x := newExploration(t, test.in, test.bug)
+			x.explore(1)
+			require.NotEmpty(t, x.problems, x)
+			t.Logf("%v: %v", x, x.problems[0])
+		})
+	}
+}
+
+// bug is what is wrong with the store or the provider. The zero value is nothing.
+type bug struct {
+	put     func(*exploration, *store.Write) // changes what is asked for
+	answer  func(error) error                // changes the answer to that
+	read    func(*exploration, *attempt)     // changes what is read
+	kept    func(*exploration, *attempt)     // changes what is kept
+	unknown bool                             // the provider does not know the verification
+}
+
+// change gives back the bytes of a record with something wrong in it.
+func (x *exploration) change(value []byte, wrong func(*exploration, *attempt)) []byte {
+	if wrong == nil {
+		return value
+	}
+	of := hashSubject("alice")
+	r, err := decodeRecord(value, of)
+	require.NoError(x.t, err)
+	wrong(x, &r.attempts[0])
+	return r.encode(of)
+}
