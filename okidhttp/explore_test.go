@@ -75,8 +75,8 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, truth := range []identity.Status{identity.Verified, identity.Failed} {
 		all = append(all,
-			scenario{truth: truth, bounds: bounds{all: 3, faults: 2, leaps: 1}},
-			scenario{truth: truth, bounds: bounds{all: 3, faults: 2, leaps: 1}, confirm: true},
+			scenario{truth: truth, bounds: bounds{all: exploreBound, faults: 2, leaps: 1}},
+			scenario{truth: truth, bounds: bounds{all: exploreBound, faults: 2, leaps: 1}, confirm: true},
 			scenario{truth: truth, bounds: bounds{all: 2, faults: 2, leaps: 1}, async: true}, // with one process more
 		)
 	}
@@ -95,7 +95,10 @@ func (s scenario) String() string {
 }
 
 // exploration goes through all schedules of a scenario, depth first. A run is
-// made of choices: which process takes its next step, and what befalls it. Each
+// made of choices: which process takes its next step, and what befalls it. Reads
+// do not fail: a process that cannot read ends without an effect, as if it had
+// died before its next write. Replicas differ in nothing, so that of two processes
+// that do the same one always begins first. Each
 // run begins anew, repeats the choices of the run before up to the last one that
 // has an alternative, takes that, and goes on with the first of each.
 //
@@ -234,7 +237,7 @@ func newExploration(t *testing.T, s scenario, b bug) *exploration {
 }
 
 func (x *exploration) String() string {
-	return fmt.Sprintf("explored %d schedules, %d states, %d steps: all with at most %d preemptions, faults and leaps of time, of which at most %d faults and %d leaps",
+	return fmt.Sprintf("explored %d interleavings in %d states and %d steps: all with at most %d preemptions, faults and leaps of time, of these at most %d faults and %d leaps",
 		x.runs, len(x.visited), x.steps, x.bounds.all, x.bounds.faults, x.bounds.leaps)
 }
 
@@ -297,7 +300,7 @@ func (x *exploration) once() {
 	x.judge()
 }
 
-var seed = maphash.MakeSeed()
+var hashSeed = maphash.MakeSeed()
 
 // state is all on which the rest of the run depends.
 func (x *exploration) state() uint64 {
@@ -317,7 +320,7 @@ func (x *exploration) state() uint64 {
 			s.processes[i] = process{seen: seen{done: true}}
 		}
 	}
-	return maphash.Comparable(seed, s)
+	return maphash.Comparable(hashSeed, s)
 }
 
 // choose takes one of n ways.
@@ -501,7 +504,7 @@ func (x *exploration) step(what string, args ...any) (lost bool) {
 // saw adds to the past.
 func (p *process) saw(what ...any) {
 	for _, w := range what {
-		p.past = maphash.Comparable(seed, struct {
+		p.past = maphash.Comparable(hashSeed, struct {
 			past uint64
 			what any
 		}{p.past, w})
@@ -700,7 +703,7 @@ func (x *exploration) observe(w store.Write) {
 			a.pending[j].notice = nil
 		}
 	}
-	x.content = maphash.Bytes(seed, c.encode(of))
+	x.content = maphash.Bytes(hashSeed, c.encode(of))
 }
 
 // exploredStore is a store in which every operation is a step.
