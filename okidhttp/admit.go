@@ -37,7 +37,9 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 	p := a.first(func(p *pending) bool {
 		// Old news of a status that the attempt has left is not what the notice says.
 		current := !p.applied || p.status == a.status
-		return p.isOf(n) || p.status == v.Status && current
+		// Who is told of a revocation is told what a denial says.
+		same := p.status == v.Status || p.status == identity.Revoked && (v.Status == identity.Failed || v.Status == identity.Expired)
+		return p.isOf(n) || current && same
 	})
 	if p != nil {
 		return k.schedule(a, p, src, now, admission{changed: changed})

@@ -878,3 +878,25 @@ func TestOutcomesAreCountedOnce(t *testing.T) {
 		assert.Equal(t, 1, counted[tt.want], tt.name)
 	}
 }
+
+// A denial in other words is not acknowledged before the host knows of the
+// revocation that it leads to.
+func TestDenialWaitsForTheRevocation(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	w.provider.answer(a, "v1", identity.Failed)
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	assert.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	assert.Equal(t, 403, w.gate("alice"))
+	for _, n := range []notice{{Status: identity.Failed, Note: "in other words"}, {Status: identity.Expired}} {
+		n.Reference, n.ID = a, "v1"
+		assert.Equal(t, 500, w.webhook(n))
+	}
+	w.host.failing(nil)
+	assert.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed, Note: "once more"}))
+	assert.Equal(t, "revoked", string(w.host.last().Status))
+	heard := len(w.host.heard())
+	assert.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	assert.Len(t, w.host.heard(), heard)
+}
