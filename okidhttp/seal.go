@@ -9,8 +9,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // keyLen is the length of each of Config.Keys, in bytes.
@@ -33,16 +35,24 @@ var errUnsealable = errors.New("value was not sealed with these keys for this pl
 // The keys stay behind a function, so that printing a struct which holds a
 // keyring shows an address, whatever the verb.
 type keyring struct {
-	keys func() [][]byte
+	keys func() []*sync.Pool // one of derivers for each key
 }
 
 // newKeyring copies the keys, which checkKeys must have found good.
 func newKeyring(keys [][]byte) keyring {
-	copies := make([][]byte, len(keys))
+	pools := make([]*sync.Pool, len(keys))
 	for i, k := range keys {
-		copies[i] = slices.Clone(k)
+		key := slices.Clone(k)
+		pools[i] = &sync.Pool{New: func() any { return &deriver{mac: hmac.New(sha256.New, key)} }}
 	}
-	return keyring{keys: func() [][]byte { return copies }}
+	return keyring{keys: func() []*sync.Pool { return pools }}
+}
+
+// deriver makes the keys of messages. It is kept because hashing one of
+// Config.Keys costs more than the rest.
+type deriver struct {
+	mac hash.Hash
+	buf []byte
 }
 
 // checkKeys says what is wrong with which key, and nothing of what is in it.
@@ -102,13 +112,14 @@ func (r keyring) open(purpose, place string, sealed []byte) ([]byte, error) {
 
 var zeroNonce = make([]byte, 12)
 
-func messageCipher(key []byte, purpose string, salt []byte) cipher.AEAD {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(purpose))
-	h.Write([]byte{0})
-	h.Write(salt)
-	var sum [sha256.Size]byte
-	block, err := aes.NewCipher(h.Sum(sum[:0]))
+func messageCipher(key *sync.Pool, purpose string, salt []byte) cipher.AEAD {
+	d := key.Get().(*deriver)
+	defer key.Put(d)
+	d.mac.Reset()
+	d.buf = append(append(append(d.buf[:0], purpose...), 0), salt...)
+	d.mac.Write(d.buf)
+	d.buf = d.mac.Sum(d.buf[:0])
+	block, err := aes.NewCipher(d.buf)
 	if err != nil {
 		panic(err) // the length of the key is constant
 	}
