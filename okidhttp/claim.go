@@ -184,7 +184,7 @@ func (c *claimer) ask(ctx context.Context, h *held, a *attempt) (*attempt, *prob
 	h.now, h.readAt = h.clock(k), k.cfg.Now()
 	switch outcome, err := k.deliverInto(ctx, h, at, n, fromFetch, basis); {
 	case err == nil:
-		k.observe(ctx, outcome, "notice", n, "attempt", asked.id)
+		k.observeNotice(ctx, outcome, n, asked.id, nil)
 	case errors.Is(err, errStore):
 		k.observe(ctx, OutcomeStoreFailed, "attempt", asked.id, "error", err)
 	}

@@ -38,56 +38,60 @@ func (l *later) unknown() *[]byte { return &l.raw }
 type coder struct {
 	out     []byte // what was written
 	reading bool
+	data    []byte // what is read
+	chars   string // data again, so that strings need no memory of their own
+	end     int    // of the message in data
 	tag     uint64 // of the field that is to be read next; 0: there is none
-	in      []byte // its bytes
-	whole   []byte // it, with tag and length
-	rest    []byte // what comes after it
+	start   int    // where it begins in data,
+	from    int    // its bytes,
+	to      int    // and where it ends
 	err     error
 }
 
 // wants says whether the field with this tag is the one to be read, which it then
-// is: in comes back with its bytes, and the coder goes on to the next.
-func (c *coder) wants(tag uint64) (in []byte, ok bool) {
+// is: its bytes are those from here to there, and the coder goes on to the next.
+func (c *coder) wants(tag uint64) (from, to int, ok bool) {
 	if c.tag != tag || c.err != nil {
-		return nil, false
+		return 0, 0, false
 	}
-	in = c.in
+	from, to = c.from, c.to
 	c.next()
-	return in, true
+	return from, to, true
 }
 
 // next goes on to the next field.
 func (c *coder) next() {
-	c.tag, c.in, c.whole = 0, nil, nil
-	if len(c.rest) == 0 {
+	c.tag, c.start = 0, c.to
+	if c.start == c.end {
 		return
 	}
-	tag, n := binary.Uvarint(c.rest)
+	tag, n := binary.Uvarint(c.data[c.start:c.end])
 	if n <= 0 || tag == 0 {
 		c.err = errCorrupt
 		return
 	}
-	in, rest, err := splitSized(c.rest[n:])
-	if err != nil {
-		c.err = err
+	size, m := binary.Uvarint(c.data[c.start+n : c.end])
+	c.from = c.start + n + m
+	if m <= 0 || size > uint64(c.end-c.from) {
+		c.err = errCorrupt
 		return
 	}
-	c.tag, c.in, c.whole, c.rest = tag, in, c.rest[:len(c.rest)-len(rest)], rest
+	c.tag, c.to = tag, c.from+int(size)
 }
 
 func (c *coder) bytes(tag uint64, v *[]byte) {
 	if !c.reading {
 		write(c, tag, *v)
-	} else if in, ok := c.wants(tag); ok {
-		*v = slices.Clone(in)
+	} else if from, to, ok := c.wants(tag); ok {
+		*v = c.data[from:to:to]
 	}
 }
 
 func (c *coder) text(tag uint64, v *string) {
 	if !c.reading {
 		write(c, tag, *v)
-	} else if in, ok := c.wants(tag); ok {
-		*v = string(in)
+	} else if from, to, ok := c.wants(tag); ok {
+		*v = c.chars[from:to]
 	}
 }
 
@@ -95,7 +99,7 @@ func (c *coder) text(tag uint64, v *string) {
 func (c *coder) array(tag uint64, v []byte) {
 	if !c.reading {
 		write(c, tag, v)
-	} else if in, ok := c.wants(tag); ok && copy(v, in) != max(len(v), len(in)) {
+	} else if from, to, ok := c.wants(tag); ok && copy(v, c.data[from:to]) != max(len(v), to-from) {
 		c.err = errCorrupt
 	}
 }
@@ -106,9 +110,9 @@ func (c *coder) int(tag uint64, v *int64) {
 			var buf [binary.MaxVarintLen64]byte
 			write(c, tag, buf[:binary.PutVarint(buf[:], *v)])
 		}
-	} else if in, ok := c.wants(tag); ok {
-		n, size := binary.Varint(in)
-		if size <= 0 || size != len(in) {
+	} else if from, to, ok := c.wants(tag); ok {
+		n, size := binary.Varint(c.data[from:to])
+		if size <= 0 || size != to-from {
 			c.err = errCorrupt
 		}
 		*v = n
@@ -136,18 +140,25 @@ func (c *coder) time(tag uint64, v *time.Time) {
 	}
 }
 
-// date is YYYY-MM-DD.
+// date is a number, YYYYMMDD. What is no date is left out.
 func (c *coder) date(tag uint64, v *identity.Date) {
-	if !c.reading {
-		if _, err := identity.ParseDate(v.String()); err == nil { // others could not be read again
-			write(c, tag, v.String())
-		}
-	} else if in, ok := c.wants(tag); ok {
-		var err error
-		if *v, err = identity.ParseDate(string(in)); err != nil {
-			c.err = errCorrupt
-		}
+	var n int64
+	if isDate(*v) {
+		n = int64(v.Year)*10000 + int64(v.Month)*100 + int64(v.Day)
 	}
+	c.int(tag, &n)
+	if !c.reading || n == 0 {
+		return
+	}
+	*v = identity.Date{Year: int(n / 10000), Month: time.Month(n / 100 % 100), Day: int(n % 100)}
+	if !isDate(*v) {
+		c.err = errCorrupt
+	}
+}
+
+// isDate reports whether there is such a day.
+func isDate(d identity.Date) bool {
+	return d.Year > 0 && d.Year < 10000 && d == identity.DateOf(time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC))
 }
 
 // nested is for a message within a message.
@@ -155,8 +166,9 @@ func (c *coder) nested(tag uint64, m message) {
 	if !c.reading {
 		c.out = binary.AppendUvarint(c.out, tag)
 		c.sized(m)
-	} else if in, ok := c.wants(tag); ok {
-		if err := decode(in, m); err != nil {
+	} else if from, to, ok := c.wants(tag); ok {
+		inner := coder{reading: true, data: c.data, chars: c.chars, to: from, end: to}
+		if err := inner.read(m); err != nil {
 			c.err = err
 		}
 	}
@@ -213,14 +225,19 @@ func encode(m message) []byte {
 	return c.out
 }
 
-// decode reads what encode wrote.
+// decode reads what encode wrote. The message keeps parts of b, which nobody may
+// change any more.
 func decode(b []byte, m message) error {
-	c := coder{reading: true, rest: b}
+	c := coder{reading: true, data: b, chars: string(b), end: len(b)}
+	return c.read(m)
+}
+
+func (c *coder) read(m message) error {
 	for c.next(); c.tag != 0 && c.err == nil; {
-		left := len(c.rest)
-		m.fields(&c) // reads all, if nothing is unknown and all are in order
-		if len(c.rest) == left && c.tag != 0 && c.err == nil {
-			*m.unknown() = append(*m.unknown(), c.whole...)
+		start := c.start
+		m.fields(c) // reads all, if nothing is unknown and all are in order
+		if c.start == start && c.tag != 0 && c.err == nil {
+			*m.unknown() = append(*m.unknown(), c.data[c.start:c.to]...)
 			c.next()
 		}
 	}

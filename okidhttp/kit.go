@@ -190,9 +190,24 @@ func (o Outcome) level() slog.Level {
 
 // observe logs an outcome and counts it.
 func (k *Kit) observe(ctx context.Context, o Outcome, args ...any) {
-	k.cfg.Logger.Log(ctx, o.level(), "okidhttp: "+string(o), args...)
+	if level := o.level(); k.cfg.Logger.Enabled(ctx, level) {
+		k.cfg.Logger.Log(ctx, level, "okidhttp: "+string(o), args...)
+	}
 	if k.cfg.Observe != nil {
 		k.cfg.Observe(ctx, o)
+	}
+}
+
+// observeNotice is observe for what came of a notice about an attempt, with the
+// error if there is one. It makes nothing for a log that does not want it.
+func (k *Kit) observeNotice(ctx context.Context, o Outcome, n identity.Notice, id attemptID, err error) {
+	switch {
+	case !k.cfg.Logger.Enabled(ctx, o.level()):
+		k.observe(ctx, o)
+	case err != nil:
+		k.observe(ctx, o, "notice", n, "attempt", id, "error", err)
+	default:
+		k.observe(ctx, o, "notice", n, "attempt", id)
 	}
 }
 

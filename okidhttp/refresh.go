@@ -144,7 +144,7 @@ func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identi
 	}
 	outcome, err := k.deliver(ctx, at, n, fromFetch, asked.status)
 	if err == nil {
-		k.observe(ctx, outcome, "notice", n, "attempt", at.attempt)
+		k.observeNotice(ctx, outcome, n, at.attempt, nil)
 	}
 	return n.Verification.Status, err
 }

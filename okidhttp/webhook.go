@@ -1,9 +1,9 @@
 package okidhttp
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -136,11 +136,7 @@ func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, 
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	args := []any{"notice", n, "attempt", id}
-	if err != nil {
-		args = append(args, "error", err)
-	}
-	k.observe(ctx, outcome, args...)
+	k.observeNotice(ctx, outcome, n, id, err)
 	switch {
 	case errors.Is(err, errInFlight):
 		k.problem(w, r, problemInFlight, nil)
@@ -156,6 +152,10 @@ func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, 
 func (k *Kit) callUnknown(ctx context.Context, n identity.Notice) error {
 	return k.call(ctx, func(ctx context.Context, _ Event) error { return k.cfg.OnUnknown(ctx, n) }, Event{})
 }
+
+// maxBodyHint bounds the memory that is made ready for a body of which nothing has
+// come yet, in bytes.
+const maxBodyHint = 8 << 10
 
 // readBody reads the body of a webhook as it is on the wire, or says what is
 // wrong with it.
@@ -173,18 +173,20 @@ func (k *Kit) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 	deadline := time.AfterFunc(bodyTimeout, func() {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every server can
 	})
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, k.cfg.MaxBody))
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0), maxBodyHint)) + bytes.MinRead)
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, k.cfg.MaxBody))
 	inTime := deadline.Stop()
-	var tooLarge *http.MaxBytesError
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case errors.As(err, &tooLarge):
+	case tooLarge:
 		return nil, &problemBodyTooLarge
-	case errors.Is(err, http.ErrBodyReadAfterClose), err == nil && len(body) == 0 && r.ContentLength > 0:
+	case errors.Is(err, http.ErrBodyReadAfterClose), err == nil && body.Len() == 0 && r.ContentLength > 0:
 		return nil, &problemBodyRead
 	case !inTime:
 		return nil, &problemSlowBody
 	case err != nil:
 		return nil, &problemBadRequest
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
