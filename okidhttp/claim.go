@@ -42,6 +42,10 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemCrossOrigin, err)
 		return
 	}
+	if !k.enter(w, r) {
+		return
+	}
+	defer k.leave()
 	subject, hash := k.subject(r)
 	if subject == "" {
 		k.unauthorized(w, r)

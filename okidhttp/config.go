@@ -163,6 +163,11 @@ type Config struct {
 	// it says must fit into a record. Default: 256 KiB.
 	MaxBody int64
 
+	// MaxInFlight bounds the webhooks and claims that one process handles at the
+	// same time; more of them get 503 with Retry-After, before anything is read.
+	// Default: 1000.
+	MaxInFlight int
+
 	// Logger gets what happens, with constant messages and without secrets or
 	// personal data. Nil: slog.Default().
 	Logger *slog.Logger
@@ -292,6 +297,13 @@ func (c *Config) complete() error {
 	}
 	if c.MaxBody < 1<<10 || c.MaxBody > 256<<10 {
 		problem("MaxBody is not between 1 KiB and 256 KiB")
+	}
+
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 1000
+	}
+	if c.MaxInFlight < 0 {
+		problem("MaxInFlight is negative")
 	}
 
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")

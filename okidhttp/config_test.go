@@ -70,6 +70,7 @@ func TestNewRefuses(t *testing.T) {
 		"started limit":        {func(c *Config) { c.StartedLimit = time.Second }, "StartedLimit is not between"},
 		"retention":            {func(c *Config) { c.Retention = time.Hour }, "Retention is not between"},
 		"unverified retention": {func(c *Config) { c.UnverifiedRetention = time.Hour }, "UnverifiedRetention is not between"},
+		"in flight":            {func(c *Config) { c.MaxInFlight = -1 }, "MaxInFlight is negative"},
 		"lease":                {func(c *Config) { c.Lease = time.Millisecond }, "Lease is not between"},
 		"body":                 {func(c *Config) { c.MaxBody = 1 }, "MaxBody is not between"},
 		"AfterSuccess":         {func(c *Config) { c.AfterSuccess = "//evil.example" }, "AfterSuccess is neither"},

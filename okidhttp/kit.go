@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/okidkit/okidkit/identity"
 )
@@ -25,6 +26,7 @@ type Kit struct {
 	stopped   chan struct{} // closed when Run has ended
 	stop      sync.Once
 	streams   streamCounter
+	inFlight  atomic.Int64 // webhooks and claims
 	refreshes perSecond
 }
 
@@ -152,6 +154,8 @@ const (
 	OutcomeMalformed Outcome = "malformed"
 	// OutcomeBodyRead: something in front of the kit read a webhook's body.
 	OutcomeBodyRead Outcome = "body_already_read"
+	// OutcomeBusy: a webhook or claim was refused because of Config.MaxInFlight.
+	OutcomeBusy Outcome = "busy"
 	// OutcomeInFlight: the host is being told about the attempt elsewhere.
 	OutcomeInFlight Outcome = "in_flight"
 	// OutcomeCallbackFailed: the host's callback failed and will be tried again.
@@ -210,6 +214,20 @@ func (k *Kit) observeNotice(ctx context.Context, o Outcome, n identity.Notice, i
 		k.observe(ctx, o, "notice", n, "attempt", id)
 	}
 }
+
+// enter answers 503 and reports false if too many requests are being handled. Else
+// leave must be called in the end.
+func (k *Kit) enter(w http.ResponseWriter, r *http.Request) bool {
+	if k.inFlight.Add(1) <= int64(k.cfg.MaxInFlight) {
+		return true
+	}
+	k.leave()
+	k.observe(r.Context(), OutcomeBusy)
+	k.problem(w, r, problemBusy, nil)
+	return false
+}
+
+func (k *Kit) leave() { k.inFlight.Add(-1) }
 
 // streamCounter bounds the live status streams of each subject.
 type streamCounter struct {

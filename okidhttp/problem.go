@@ -41,6 +41,7 @@ var (
 	problemMalformed     = problem{Status: 400, Code: "malformed", Title: "Malformed", Detail: "The body is authentic but is not a webhook that can be read."}
 	problemCallback      = problem{Status: 500, Code: "callback_failed", Title: "Not handled", Detail: "The event could not be handled. It will be tried again."}
 	problemInFlight      = problem{Status: 503, Code: "in_flight", Title: "In flight", Detail: "The event is being handled. Send it again to learn the result.", retryAfter: 1}
+	problemBusy          = problem{Status: 503, Code: "busy", Title: "Please try again", Detail: "Too much is going on right now.", retryAfter: 1}
 	problemTooManyStream = problem{Status: 429, Code: "too_many_streams", Title: "Too many streams", Detail: "Close another live status first.", retryAfter: 5}
 )
 

@@ -32,9 +32,10 @@ func (k *Kit) Webhook() http.Handler { return http.HandlerFunc(k.webhook) }
 
 func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	if !k.allow(w, r, http.MethodPost) {
+	if !k.allow(w, r, http.MethodPost) || !k.enter(w, r) {
 		return
 	}
+	defer k.leave()
 	p, ok := k.provider(r)
 	verifier, signs := p.(identity.WebhookVerifier)
 	if !ok || !signs {

@@ -900,3 +900,31 @@ func TestDenialWaitsForTheRevocation(t *testing.T) {
 	assert.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
 	assert.Len(t, w.host.heard(), heard)
 }
+
+// Back-pressure: whoever comes while too much is going on is told to come again.
+func TestMaxInFlight(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.MaxInFlight = 2 })
+	refs := []string{w.start("alice").Attempt, w.start("bob").Attempt, w.start("carol").Attempt}
+	called, release := make(chan struct{}, 2), make(chan struct{})
+	w.host.failing(func(Event) error {
+		called <- struct{}{}
+		<-release
+		return nil
+	})
+	answers := make(chan int, 2)
+	for _, ref := range refs[:2] {
+		n := notice{Reference: ref, ID: ref[:9], Status: identity.Verified}
+		go func() { answers <- w.webhook(n) }()
+	}
+	<-called
+	<-called
+	third := notice{Reference: refs[2], ID: "v3", Status: identity.Verified}
+	rec := w.do(w.webhookRequest(third), "")
+	assert.Equal(t, 503, rec.Code)
+	assert.Equal(t, "1", rec.Header().Get("Retry-After"))
+	assert.Contains(t, w.log.String(), string(OutcomeBusy))
+	assert.Equal(t, 403, w.gate("carol"), "the gate goes on")
+	close(release)
+	assert.Equal(t, []int{200, 200}, []int{<-answers, <-answers})
+	assert.Equal(t, 200, w.webhook(third))
+}
