@@ -18,22 +18,33 @@ const returnEvery = 2 * time.Second
 // page that they wanted to see, to Config.AfterSuccess or Config.AfterError with
 // 303, or sees a page that moves on by itself. Somebody else, or the same user
 // where they are not logged in, sees a page that tells nothing.
-func (k *Kit) Success() http.Handler { return http.HandlerFunc(k.comeBack) }
+func (k *Kit) Success() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, false) })
+}
 
 // Error is where the provider sends users for whom it did not work. It does what
-// [Kit.Success] does: what counts is the verdict, not the way a user came.
-func (k *Kit) Error() http.Handler { return http.HandlerFunc(k.comeBack) }
+// [Kit.Success] does, since what counts is the verdict, not the way a user came;
+// while there is none, it also offers the way back to the verification.
+func (k *Kit) Error() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, true) })
+}
 
-func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request) {
+// comeBack is Error if the user was stopped, else Success.
+func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 	if !k.allow(w, r, http.MethodGet) {
 		return
 	}
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	at, ok := k.ownAttempt(r)
 	if !ok {
-		k.render(w, http.StatusOK, messagePage{
-			Title: "Continue where you began",
-			Text:  "You can close this page. Go back to the device or window in which you began: it moves on by itself.",
+		// The link is for whoever can log in here, and for those whose cookie only a
+		// link on the site itself brings along (SameSite=Strict).
+		k.render(w, r, http.StatusOK, &MessagePage{
+			Kind:    "stranger",
+			Title:   "Continue where you began",
+			Message: "You can close this page. Go back to the device or window in which you began: it moves on by itself.",
+			Button:  "Continue here instead",
+			NextURL: k.url("page"),
 		})
 		return
 	}
@@ -46,13 +57,13 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request) {
 	}
 	a := h.find(at.attempt)
 	if a == nil {
-		k.render(w, http.StatusNotFound, messagePage{Title: problemNotFound.Title, Text: problemNotFound.Detail})
+		k.problem(w, r, problemNotFound, nil)
 		return
 	}
 	if !a.status.Final() || a.byClock {
 		a = k.refreshFor(ctx, at, a, refreshRequest{id: a.providerID, every: returnEvery, returned: true})
 	}
-	k.sendOn(w, r, at, a)
+	k.sendOn(w, r, at, a, h.now, stopped)
 }
 
 // returnWait bounds how long a user waits for the provider. The host's callback,
@@ -74,7 +85,7 @@ func (k *Kit) refreshFor(ctx context.Context, at address, a *attempt, r refreshR
 }
 
 // sendOn brings the user to where the attempt's status leads.
-func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, at address, a *attempt) {
+func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, at address, a *attempt, now time.Time, stopped bool) {
 	w.Header().Set("Cache-Control", "no-store")
 	switch {
 	case a.status == identity.Verified:
@@ -86,12 +97,18 @@ func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, at address, a *atte
 	case a.status.Final():
 		http.Redirect(w, r, k.cfg.AfterError, http.StatusSeeOther)
 	default:
-		k.render(w, http.StatusOK, pendingPage{
-			StatusURL: k.url("status", "attempt", a.reference),
-			NextURL:   k.url("success", "attempt", a.reference),
-			StartURL:  k.url("page"),
-			Review:    a.status == identity.Review,
-		})
+		page := PendingPage{
+			Review:      a.status == identity.Review,
+			Stopped:     stopped,
+			StatusURL:   k.url("status", "attempt", a.reference),
+			NextURL:     k.url("success", "attempt", a.reference),
+			ResumeURL:   k.url("page"),
+			SupportCode: a.id.String(),
+		}
+		if a.usable(now) {
+			page.ResumeURL = k.url("page", "attempt", a.reference)
+		}
+		k.render(w, r, http.StatusOK, &page)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"log/slog"
 	"net/http"
@@ -129,6 +130,29 @@ type Config struct {
 	// see is: a path of the host's, or a URL. Default: "/", and the kit's own
 	// page, which offers another try.
 	AfterSuccess, AfterError string
+
+	// Brand is whose name, colour and logo the pages bear. Default: nobody's.
+	Brand Brand
+
+	// Language says in which language the pages speak to the user of a request, as
+	// a language tag, such as "nl". Nil, or what the kit has no texts for: the
+	// header Accept-Language, and then English. The kit has texts in English,
+	// Dutch, German, French and Spanish.
+	Language func(r *http.Request) string
+
+	// Texts are the host's own words: by language tag, and then by the kit's
+	// English text, all of which docs/pages.md lists. It adds languages, and
+	// replaces texts in those that the kit has. What it lacks is the kit's own text,
+	// if need be the English one. Empty: the kit's texts.
+	Texts map[string]map[string]string
+
+	// Pages are the host's own pages, instead of the kit's with the same name:
+	// start.html for [StartPage], sdk.html for [SDKPage], pending.html for
+	// [PendingPage] and message.html for [MessagePage]. With style.css alone, the
+	// kit's pages look different. They may use the kit's templates sdk.js and
+	// pending.js. [New] copies them, and refuses those that cannot be shown. Nil:
+	// the kit's pages.
+	Pages *template.Template
 
 	// Unauthorized answers requests of nobody to the gate, the page and start.
 	// Nil: 401.
@@ -277,6 +301,18 @@ func (c *Config) complete() error {
 		if target != "" && !isTarget(target) {
 			problem("%s is neither a path that begins with one slash nor an http(s) URL", name)
 		}
+	}
+
+	for _, text := range c.Brand.check() {
+		problem("Brand.%s", text)
+	}
+	for _, text := range checkTexts(c.Texts) {
+		problem("Texts%s", text)
+	}
+	if pages, err := pagesWith(c.Pages, newTexts(c.Texts)); err != nil {
+		problem("Pages %w", err)
+	} else {
+		c.Pages = pages
 	}
 
 	orDuration := func(name string, d *time.Duration, least, most, def time.Duration) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -26,6 +28,12 @@ func goodConfig() Config {
 		Keys:      [][]byte{testKey(1)},
 		Subject:   func(*http.Request) (string, error) { return "", nil },
 	}
+}
+
+func executed() *template.Template {
+	t := template.Must(template.New("message.html").Parse("hello"))
+	_ = t.Execute(io.Discard, nil)
+	return t
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -73,6 +81,16 @@ func TestNewRefuses(t *testing.T) {
 		"in flight":            {func(c *Config) { c.MaxInFlight = -1 }, "MaxInFlight is negative"},
 		"lease":                {func(c *Config) { c.Lease = time.Millisecond }, "Lease is not between"},
 		"body":                 {func(c *Config) { c.MaxBody = 1 }, "MaxBody is not between"},
+		"brand's name":         {func(c *Config) { c.Brand.Name = "a\nb" }, "Brand.Name"},
+		"brand's color":        {func(c *Config) { c.Brand.Color = "red;}" }, "Brand.Color"},
+		"brand's logo":         {func(c *Config) { c.Brand.LogoURL = "http://app.example/logo.png" }, "Brand.LogoURL"},
+		"brand's logo's host":  {func(c *Config) { c.Brand.LogoURL = "https://a;b/logo.png" }, "Brand.LogoURL"},
+		"brand's home":         {func(c *Config) { c.Brand.HomeURL = "javascript:alert(1)" }, "Brand.HomeURL"},
+		"texts' language":      {func(c *Config) { c.Texts = map[string]map[string]string{"über": nil} }, "Texts has a language"},
+		"texts' text":          {func(c *Config) { c.Texts = map[string]map[string]string{"it": {"Hello": "Ciao"}} }, `Texts["it"] has a text that the kit does not have: "Hello"`},
+		"pages without one":    {func(c *Config) { c.Pages = template.New("other.html") }, "Pages has none of the templates start.html"},
+		"pages that fail":      {func(c *Config) { c.Pages = template.Must(template.New("sdk.html").Parse("{{.Nothing}}")) }, "Pages cannot be shown"},
+		"pages in use":         {func(c *Config) { c.Pages = executed() }, "Pages has been executed"},
 		"AfterSuccess":         {func(c *Config) { c.AfterSuccess = "//evil.example" }, "AfterSuccess is neither"},
 		"AfterError":           {func(c *Config) { c.AfterError = "javascript:alert(1)" }, "AfterError is neither"},
 	} {

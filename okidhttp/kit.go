@@ -21,6 +21,7 @@ type Kit struct {
 	keys      keyring
 	providers map[string]identity.Provider
 	publicURL *url.URL // Config.PublicURL
+	texts     *texts
 	csrf      *http.CrossOriginProtection
 	wake      chan struct{} // tells Run that there is work; holds one signal
 	stopped   chan struct{} // closed when Run has ended
@@ -49,6 +50,7 @@ func New(cfg Config) (*Kit, error) {
 		keys:      keys,
 		providers: map[string]identity.Provider{},
 		publicURL: publicURL,
+		texts:     newTexts(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),
 		wake:      make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
@@ -74,8 +76,10 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		k.page(w, r)
 	case "webhook":
 		k.webhook(w, r)
-	case "success", "error":
-		k.comeBack(w, r)
+	case "success":
+		k.comeBack(w, r, false)
+	case "error":
+		k.comeBack(w, r, true)
 	case "status":
 		k.status(w, r)
 	case "claim":

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"crypto/rand"
 	"embed"
+	"errors"
+	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,78 +15,174 @@ import (
 	"github.com/okidkit/okidkit/identity"
 )
 
-//go:embed pages
-var pageFiles embed.FS
+// A Frame is what the templates of all pages get; see Config.Pages.
+type Frame struct {
+	// Nonce must stand in the nonce attribute of every script, style and link
+	// element: the Content-Security-Policy allows no others.
+	Nonce string
+	// Language is that of the texts, for the lang attribute: "nl". Direction is
+	// "ltr" or "rtl", for dir.
+	Language, Direction string
+	// Brand is Config.Brand.
+	Brand Brand
 
-var pageTemplates = template.Must(template.ParseFS(pageFiles, "pages/*"))
+	texts *texts
+}
+
+// T is a text of the kit's in the language of the page. The English text stands
+// for it; one that the kit does not know is returned as it is.
+func (f *Frame) T(english string) string { return f.texts.translate(f.Language, english) }
+
+func (f *Frame) frame() *Frame { return f }
+
+// StartPage is where the gate sends people: start.html gets it.
+type StartPage struct {
+	Frame
+	// Last is how the user's last attempt stands: "" if there is none. Title,
+	// Message and Button are English texts, for T, that go with it.
+	Last                   identity.Status
+	Title, Message, Button string
+	// StartURL is where the button posts to, with ReturnTo as return_to and a
+	// language as locale.
+	StartURL, ReturnTo string
+	// ResultURL shows the result of the last attempt if that is still to come,
+	// and is "" if not.
+	ResultURL string
+}
+
+// SDKPage hands the user over to the provider: sdk.html gets it. The work is done
+// by the template sdk.js, which shows of all elements with the attribute data-when
+// those with one value: wait, open, trouble or unsent. Elements with
+// data-without-camera appear where the browser has none to offer, and those with
+// data-resend send again what is unsent.
+type SDKPage struct {
+	Frame
+	SDK  identity.SDK
+	Boot template.JS // SDK.Boot
+	// ClaimURL is where what the SDK hands over is posted to; "": it means nothing.
+	ClaimURL string
+	// SuccessURL and ErrorURL are where the user goes afterwards, StatusURL tells
+	// how the attempt stands, and RetryURL is this page.
+	SuccessURL, ErrorURL, StatusURL, RetryURL string
+	// SupportCode names the attempt in the host's log.
+	SupportCode string
+}
+
+// PendingPage waits for the verdict: pending.html gets it. The template pending.js
+// moves on as soon as there is one, and after two minutes shows the element with
+// the id slow.
+type PendingPage struct {
+	Frame
+	// Review: a person at the provider looks at it, which may take days.
+	Review bool
+	// Stopped: the provider's flow ended with an error, whatever that means.
+	Stopped bool
+	// StatusURL tells how the attempt stands, NextURL is where to go when that is
+	// final, and ResumeURL is where a user goes on who did not finish.
+	StatusURL, NextURL, ResumeURL string
+	// SupportCode names the attempt in the host's log.
+	SupportCode string
+}
+
+// MessagePage says one thing: message.html gets it.
+type MessagePage struct {
+	Frame
+	// Kind is "verified", "stranger" (whoever opens the link of an attempt that is
+	// not theirs, or where they are not logged in) or "error".
+	Kind string
+	// Title, Message and Button are English texts, for T.
+	Title, Message, Button string
+	// NextURL is where the button leads; "": there is none.
+	NextURL string
+}
 
 // pageData is the data of one kind of page.
 type pageData interface {
+	frame() *Frame
 	// template is the name of its file.
 	template() string
 	// sources is what its Content-Security-Policy allows beside the page itself.
 	sources() identity.Sources
 }
 
-// startPage is where the gate sends people: why they are here, and a button.
-type startPage struct {
-	Action   string // where the button posts to
-	ReturnTo string
-	Note     string // what became of the last attempt; may be empty
+func (*StartPage) template() string   { return "start.html" }
+func (*SDKPage) template() string     { return "sdk.html" }
+func (*PendingPage) template() string { return "pending.html" }
+func (*MessagePage) template() string { return "message.html" }
+
+func (f *Frame) sources() identity.Sources   { return identity.Sources{} }
+func (p *SDKPage) sources() identity.Sources { return p.SDK.Sources }
+
+//go:embed pages
+var pageFiles embed.FS
+
+var ownPages = parsePages()
+
+func parsePages() *template.Template { return template.Must(template.ParseFS(pageFiles, "pages/*")) }
+
+// replaceable are the templates that a host may have instead of the kit's.
+var replaceable = []string{"start.html", "sdk.html", "pending.html", "message.html", "style.css"}
+
+// pagesWith are the kit's pages with those that the host has replaced. It finds
+// out whether all of them can be shown.
+func pagesWith(host *template.Template, texts *texts) (*template.Template, error) {
+	if host == nil {
+		return ownPages, nil
+	}
+	pages, err := host.Clone()
+	if err != nil {
+		return nil, errors.New("has been executed already: give it to New first")
+	}
+	replaced := 0
+	for _, name := range replaceable {
+		if pages.Lookup(name) != nil {
+			replaced++
+		}
+	}
+	if replaced == 0 {
+		return nil, fmt.Errorf("has none of the templates %s", strings.Join(replaceable, ", "))
+	}
+	for _, t := range parsePages().Templates() {
+		if pages.Lookup(t.Name()) == nil && t.Tree != nil {
+			if _, err := pages.AddParseTree(t.Name(), t.Tree); err != nil {
+				return nil, err
+			}
+		}
+	}
+	const somewhere = "https://app.example/"
+	for _, sample := range []pageData{
+		&StartPage{Title: "T", Message: "M", Button: "B", StartURL: somewhere},
+		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", ResultURL: somewhere},
+		&SDKPage{Boot: "function () {}", SuccessURL: somewhere, ErrorURL: somewhere, StatusURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
+		&PendingPage{StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
+		&PendingPage{Stopped: true, StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
+		&PendingPage{Review: true, StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
+		&MessagePage{Kind: "error", Title: "T", Message: "M"},
+		&MessagePage{Kind: "stranger", Title: "T", Message: "M", Button: "B", NextURL: somewhere},
+	} {
+		*sample.frame() = Frame{Nonce: "N", Language: english, Direction: "ltr", texts: texts}
+		if err := pages.ExecuteTemplate(io.Discard, sample.template(), sample); err != nil {
+			return nil, fmt.Errorf("cannot be shown: %w", err)
+		}
+	}
+	return pages, nil
 }
-
-func (startPage) template() string          { return "start.html" }
-func (startPage) sources() identity.Sources { return identity.Sources{} }
-
-// sdkPage hands the user over to the provider.
-type sdkPage struct {
-	SDK        identity.SDK
-	Boot       template.JS
-	ClaimURL   string // where what onComplete gets is posted to; "": it means nothing
-	SuccessURL string
-	ErrorURL   string
-	RetryURL   string
-	SupportID  string
-}
-
-func (sdkPage) template() string            { return "sdk.html" }
-func (p sdkPage) sources() identity.Sources { return p.SDK.Sources }
-
-// pendingPage waits for the verdict.
-type pendingPage struct {
-	StatusURL string
-	NextURL   string // where to go when the status is final
-	StartURL  string // where to begin anew
-	Review    bool
-}
-
-func (pendingPage) template() string          { return "pending.html" }
-func (pendingPage) sources() identity.Sources { return identity.Sources{} }
-
-// messagePage says one thing.
-type messagePage struct {
-	Title, Text string
-}
-
-func (messagePage) template() string          { return "message.html" }
-func (messagePage) sources() identity.Sources { return identity.Sources{} }
 
 // render writes a page.
-func (k *Kit) render(w http.ResponseWriter, status int, data pageData) {
+func (k *Kit) render(w http.ResponseWriter, r *http.Request, status int, p pageData) {
+	language := k.language(r)
 	nonce := rand.Text()
-	var page bytes.Buffer
-	err := pageTemplates.ExecuteTemplate(&page, data.template(), struct {
-		Nonce string
-		Page  pageData
-	}{nonce, data})
-	if err != nil {
-		k.cfg.Logger.Error("okidhttp: page cannot be rendered", "error", err)
+	*p.frame() = Frame{Nonce: nonce, Language: language, Direction: direction(language), Brand: k.cfg.Brand, texts: k.texts}
+	var body bytes.Buffer
+	if err := k.cfg.Pages.ExecuteTemplate(&body, p.template(), p); err != nil {
+		k.cfg.Logger.ErrorContext(r.Context(), "okidhttp: page cannot be rendered", "error", err)
 		http.Error(w, problemInternal.Title, http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", contentSecurityPolicy(nonce, data.sources()))
+	h.Set("Content-Security-Policy", contentSecurityPolicy(nonce, p.sources(), k.cfg.Brand.origin()))
+	h.Set("Permissions-Policy", permissionsPolicy(p.sources().Frame))
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
@@ -92,13 +191,13 @@ func (k *Kit) render(w http.ResponseWriter, status int, data pageData) {
 		h.Set("Referrer-Policy", "no-referrer")
 	}
 	w.WriteHeader(status)
-	_, _ = page.WriteTo(w) // the client is gone
+	_, _ = body.WriteTo(w) // the client is gone
 }
 
-func contentSecurityPolicy(nonce string, s identity.Sources) string {
+func contentSecurityPolicy(nonce string, s identity.Sources, logo string) string {
 	own := "'nonce-" + nonce + "'"
-	list := func(first string, more []string) string {
-		return strings.Join(append([]string{first}, more...), " ")
+	list := func(first string, more ...string) string {
+		return strings.TrimRight(first+" "+strings.Join(more, " "), " ")
 	}
 	frame := "'none'"
 	if len(s.Frame) > 0 {
@@ -109,132 +208,21 @@ func contentSecurityPolicy(nonce string, s identity.Sources) string {
 		"base-uri 'none'",
 		"form-action 'self'",
 		"frame-ancestors 'none'",
-		"script-src " + list(own, s.Script),
-		"style-src " + list(own, s.Style),
-		"connect-src " + list("'self'", s.Connect),
-		"img-src " + list("'self' data:", s.Image),
+		"script-src " + list(own, s.Script...),
+		"style-src " + list(own, s.Style...),
+		"connect-src " + list("'self'", s.Connect...),
+		"img-src " + list("'self' data:", append([]string{logo}, s.Image...)...),
+		"font-src 'self'",
 		"frame-src " + frame,
 	}, "; ")
 }
 
-// Page shows users what they need: without an attempt in the query, why they are
-// here and a button that starts a verification (where [Kit.RequireVerified]
-// sends them, with return_to); with the attempt, the provider's SDK, to the
-// attempt's own user only. An attempt that is finished leads on like
-// [Kit.Success]. 401: nobody is logged in; 404: not the user's attempt; 405; 503
-// with Retry-After: the store is away.
-func (k *Kit) Page() http.Handler { return http.HandlerFunc(k.page) }
-
-func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
-	if !k.allow(w, r, http.MethodGet) {
-		return
-	}
-	subject, hash := k.subject(r)
-	if subject == "" {
-		k.unauthorized(w, r)
-		return
-	}
-	p, ok := k.provider(r)
-	if !ok {
-		k.problem(w, r, problemNoProvider, nil)
-		return
-	}
-	h, err := k.load(r.Context(), hash)
-	if err != nil {
-		k.observe(r.Context(), OutcomeStoreFailed, "error", err)
-		k.problem(w, r, problemStoreAway, nil)
-		return
-	}
-	query := r.URL.Query()
-	if !query.Has("attempt") {
-		k.startPage(w, r, h, p, k.returnTo(query.Get("return_to")))
-		return
-	}
-	at, err := k.keys.openReference(query.Get("attempt"))
-	a := h.find(at.attempt)
-	if err != nil || at.subject != hash || a == nil {
-		k.problem(w, r, problemNotFound, nil)
-		return
-	}
-	p, ok = k.providers[a.provider]
-	if a.status == identity.Created && !h.now.Before(a.expiresAt) {
-		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, k.url("page"), http.StatusSeeOther) // nobody began, and nobody can
-		return
-	}
-	if a.status.Final() || a.token == nil || !h.now.Before(a.expiresAt) || !ok {
-		k.sendOn(w, r, at, a)
-		return
-	}
-	session, err := k.session(at, a)
-	if err != nil {
-		k.problem(w, r, problemInternal, err)
-		return
-	}
-	sdk := p.SDK(session, k.openContext(at, a).locale)
-	w.Header().Set("Permissions-Policy", permissionsPolicy(sdk.Sources.Frame))
-	page := sdkPage{
-		SDK:        sdk,
-		Boot:       template.JS(sdk.Boot), // constant, says identity.SDK
-		SuccessURL: k.url("success", "attempt", a.reference),
-		ErrorURL:   k.url("error", "attempt", a.reference),
-		RetryURL:   k.url("page", "attempt", a.reference),
-		SupportID:  a.id.String(),
-	}
-	if _, claims := p.(identity.ClaimVerifier); claims {
-		page.ClaimURL = k.claimURL(a.provider, a.reference)
-	}
-	k.render(w, http.StatusOK, page)
-}
-
-// startPage shows the button, or sends on who needs none.
-func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held, p identity.Provider, returnTo string) {
-	if k.counts(h.grant(), h.now) {
-		if returnTo == "" {
-			returnTo = k.cfg.AfterSuccess
-		}
-		if k.isPage(returnTo) {
-			k.render(w, http.StatusOK, messagePage{Title: problemVerified.Title, Text: problemVerified.Detail})
-			return
-		}
-		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, returnTo, http.StatusSeeOther)
-		return
-	}
-	page := startPage{Action: k.url("start"), ReturnTo: returnTo}
-	if p != k.cfg.Providers[0] {
-		page.Action = k.url("start", "provider", p.Name())
-	}
-	if n := len(h.attempts); n > 0 {
-		page.Note = notes[h.attempts[n-1].status]
-	}
-	// With no-referrer the button's request would carry the origin "null", and
-	// older browsers, which send no Sec-Fetch-Site, would be refused.
-	w.Header().Set("Referrer-Policy", "same-origin")
-	k.render(w, http.StatusOK, page)
-}
-
-// isPage reports whether a target is the kit's own page, which must not lead to
-// itself.
-func (k *Kit) isPage(target string) bool {
-	u, err := k.publicURL.Parse(target)
-	if err != nil || u.Host != k.publicURL.Host {
-		return false
-	}
-	mount := strings.TrimSuffix(k.publicURL.Path, "/")
-	return u.Path == mount || u.Path == mount+"/" || u.Path == mount+"/page"
-}
-
-// notes tell the user what became of the last attempt.
-var notes = map[identity.Status]string{
-	identity.Review:  "Your last verification is being looked at by a person. You do not need to do anything now.",
-	identity.Failed:  "Your last verification did not succeed. You can try again.",
-	identity.Expired: "Your last verification was not finished in time. You can try again.",
-	identity.Revoked: "Your verification does not count any more. Please verify again.",
-}
-
-// permissionsPolicy gives the provider's frames the camera.
+// permissionsPolicy gives the camera to a page that has frames of the provider's,
+// and to these.
 func permissionsPolicy(frames []string) string {
+	if len(frames) == 0 {
+		return "camera=(), microphone=(), geolocation=()"
+	}
 	allowed := "self"
 	for _, origin := range frames {
 		if u, err := url.Parse(origin); err == nil && u.Host != "" {

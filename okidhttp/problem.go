@@ -58,7 +58,7 @@ func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause e
 		h.Set("Allow", p.allow)
 	}
 	if wantsPage(r) {
-		k.render(w, p.Status, messagePage{Title: p.Title, Text: p.Detail})
+		k.render(w, r, p.Status, k.problemPage(r, p))
 		return
 	}
 	if h.Get("Cache-Control") == "" {
@@ -68,6 +68,24 @@ func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause e
 	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone
+}
+
+// problemPage tells of a problem, with a way on.
+func (k *Kit) problemPage(r *http.Request, p problem) *MessagePage {
+	page := MessagePage{Kind: "error", Title: p.Title, Message: p.Detail, Button: "Continue", NextURL: k.url("page")}
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case p.Status == http.StatusUnauthorized:
+		page.NextURL = "" // only the host knows where one logs in
+	case p.Code == problemVerified.Code:
+		page.Kind = "verified"
+		page.NextURL = k.cfg.AfterSuccess
+	case p.Status >= 500 && read:
+		page.Button, page.NextURL = "Try again", "?"+r.URL.RawQuery // the same page, wherever it is mounted
+	case p.Status >= 500:
+		page.Button = "Try again"
+	}
+	return &page
 }
 
 // allow answers 405 and reports false unless the request's method is one of

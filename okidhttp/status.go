@@ -33,10 +33,14 @@ const (
 //
 //	{"status":"started","updated_at":"2026-01-02T15:04:05Z","retry_after":1}
 //
+// It has an ETag, and If-None-Match gets 304 while it stands.
+//
 // With "Accept: text/event-stream" it is a stream that sends the same object
-// whenever it changes, and ends when the status is final. An attempt that is not
-// the user's, or is none, is 404, always in the same bytes. 405; 429: the user
-// has three streams open already; 503 with Retry-After: the store is away.
+// whenever it changes, and ends when the status is final. Last-Event-ID spares a
+// client that connects again what it knows: 204, with which an EventSource gives
+// up, if that is the end. An attempt that is not the user's, or is none, is 404,
+// always in the same bytes. 405; 429: the user has three streams open already;
+// 503 with Retry-After: the store is away.
 func (k *Kit) Status() http.Handler { return http.HandlerFunc(k.status) }
 
 // statusBody is the answer. Pages that ask for it know no more than this.
@@ -44,6 +48,11 @@ type statusBody struct {
 	Status     string    `json:"status"`
 	UpdatedAt  time.Time `json:"updated_at"`
 	RetryAfter int       `json:"retry_after,omitempty"` // seconds
+}
+
+// tag stands for what the body says, in ETag and in the ids of events.
+func (b statusBody) tag() string {
+	return b.Status + "-" + strconv.FormatInt(b.UpdatedAt.UnixMilli(), 36)
 }
 
 func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
@@ -70,11 +79,14 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 	h.Set("Vary", "Cookie, Authorization, Accept")
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	etag := `"` + body.Status + "-" + strconv.FormatInt(body.UpdatedAt.UnixMilli(), 36) + `"`
+	etag := `"` + body.tag() + `"`
 	h.Set("ETag", etag)
-	if r.Header.Get("If-None-Match") == etag {
-		w.WriteHeader(http.StatusNotModified)
-		return
+	for known := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
+		// A proxy that compresses makes the tag a weak one.
+		if strings.TrimPrefix(strings.TrimSpace(known), "W/") == etag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
 	}
 	_ = json.NewEncoder(w).Encode(body) // the client is gone
 }
@@ -84,7 +96,9 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 func (k *Kit) readStatus(ctx context.Context, at address) (statusBody, *problem) {
 	h, err := k.load(ctx, at.subject)
 	if err != nil {
-		k.observe(ctx, OutcomeStoreFailed, "error", err)
+		if ctx.Err() == nil { // else it is the client who is gone
+			k.observe(ctx, OutcomeStoreFailed, "error", err)
+		}
 		return statusBody{}, &problemStoreAway
 	}
 	a := h.find(at.attempt)
@@ -103,14 +117,19 @@ func (k *Kit) readStatus(ctx context.Context, at address) (statusBody, *problem)
 
 // stream sends the status as server-sent events.
 func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body statusBody) {
+	sent := r.Header.Get("Last-Event-ID")
+	if body.RetryAfter == 0 && sent == body.tag() {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	if !k.streams.enter(at.subject) {
 		k.problem(w, r, problemTooManyStream, nil)
 		return
 	}
 	defer k.streams.leave(at.subject)
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "private, no-store")
+	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Time{}) // a stream outlives the server's write timeout
@@ -122,14 +141,16 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 	look, beat := time.NewTicker(statusEvery), time.NewTicker(heartbeatEvery)
 	defer look.Stop()
 	defer beat.Stop()
-	var sent statusBody
+	if !push(w, rc, "retry: 1000\n\n") {
+		return
+	}
 	for {
-		if body != sent {
+		if id := body.tag(); id != sent {
 			data, err := json.Marshal(body)
-			if err != nil || !push(w, rc, "event: status\ndata: "+string(data)+"\n\n") {
+			if err != nil || !push(w, rc, "id: "+id+"\nevent: status\ndata: "+string(data)+"\n\n") {
 				return
 			}
-			sent = body
+			sent = id
 		}
 		if body.RetryAfter == 0 {
 			return

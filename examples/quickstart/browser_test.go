@@ -51,7 +51,7 @@ func startChromium(t *testing.T) context.Context {
 		// Going back loads the page anew, which otherwise depends on the memory.
 		chromedp.Flag("disable-features", "Translate,BackForwardCache"),
 		// No name is looked up: whoever is sent elsewhere does not arrive.
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 	})...)
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx)

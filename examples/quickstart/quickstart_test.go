@@ -227,7 +227,7 @@ func testOutcomes(t *testing.T, chromium context.Context) {
 				assert.Equal(t, w.url+"/verify/page", u.location())
 				u.open("/members")
 				u.sees(tt.sees)
-				u.sees("Start verification")
+				u.sees("Try again")
 			}
 			w.settled(t)
 			assert.Equal(t, []string{"started", tt.callback}, w.callbacks())
@@ -242,7 +242,8 @@ func testSecondTry(t *testing.T, chromium context.Context) {
 	u.begins()
 	u.click("Refused")
 	u.sees("Your last verification did not succeed. You can try again.")
-	u.begins()
+	u.click("Try again")
+	u.click("Begin")
 	u.click("Verified by passport")
 	u.sees("hello sam")
 	w.settled(t)
@@ -269,7 +270,7 @@ func testLeaving(t *testing.T, chromium context.Context) {
 				u.sees("How does it end?")
 			}
 			u.open("/members")
-			u.click("Start verification")
+			u.click("Continue the verification")
 			u.click("Verified by passport")
 			u.isMember()
 			w.settled(t)
@@ -448,7 +449,7 @@ func testNoJavaScript(t *testing.T, chromium context.Context) {
 	u.logIn()
 	u.click("Start verification")
 	u.sees("The verification needs JavaScript.")
-	u.do("see no spinner", chromedp.WaitNotVisible("#wait"))
+	u.do("see no spinner", chromedp.WaitNotVisible(`[data-when="wait"]`))
 
 	begun := <-w.starts
 	u.open(begun.SuccessURL)
@@ -576,7 +577,8 @@ func testLooks(t *testing.T, chromium context.Context) {
 			u.sees("You can try again")
 			u.picture(look.name + "-08-failed")
 			require.NoError(t, w.fake.SetChaos(okidtest.Chaos{}))
-			u.begins()
+			u.click("Try again")
+			u.click("Begin")
 			u.click("Verified by passport")
 			u.sees("hello ada")
 			u.picture(look.name + "-09-members")

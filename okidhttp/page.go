@@ -1,0 +1,141 @@
+package okidhttp
+
+import (
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// Page shows users what they need: without an attempt in the query, why they are
+// here and a button that starts a verification (where [Kit.RequireVerified]
+// sends them, with return_to); with the attempt, the provider's SDK, to the
+// attempt's own user only. An attempt that is finished leads on like
+// [Kit.Success]. 401: nobody is logged in; 404: not the user's attempt; 405; 503
+// with Retry-After: the store is away.
+func (k *Kit) Page() http.Handler { return http.HandlerFunc(k.page) }
+
+func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
+	if !k.allow(w, r, http.MethodGet) {
+		return
+	}
+	subject, hash := k.subject(r)
+	if subject == "" {
+		k.unauthorized(w, r)
+		return
+	}
+	p, ok := k.provider(r)
+	if !ok {
+		k.problem(w, r, problemNoProvider, nil)
+		return
+	}
+	h, err := k.load(r.Context(), hash)
+	if err != nil {
+		k.observe(r.Context(), OutcomeStoreFailed, "error", err)
+		k.problem(w, r, problemStoreAway, nil)
+		return
+	}
+	query := r.URL.Query()
+	if !query.Has("attempt") {
+		k.startPage(w, r, h, p, k.returnTo(query.Get("return_to")))
+		return
+	}
+	at, err := k.keys.openReference(query.Get("attempt"))
+	a := h.find(at.attempt)
+	if err != nil || at.subject != hash || a == nil {
+		k.problem(w, r, problemNotFound, nil)
+		return
+	}
+	p, ok = k.providers[a.provider]
+	if a.status == identity.Created && !h.now.Before(a.expiresAt) {
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, k.url("page"), http.StatusSeeOther) // nobody began, and nobody can
+		return
+	}
+	if a.status.Final() || !a.usable(h.now) || !ok {
+		k.sendOn(w, r, at, a, h.now, false)
+		return
+	}
+	session, err := k.session(at, a)
+	if err != nil {
+		k.problem(w, r, problemInternal, err)
+		return
+	}
+	sdk := p.SDK(session, k.openContext(at, a).locale)
+	page := SDKPage{
+		SDK:         sdk,
+		Boot:        template.JS(sdk.Boot), // constant, says identity.SDK
+		SuccessURL:  k.url("success", "attempt", a.reference),
+		ErrorURL:    k.url("error", "attempt", a.reference),
+		StatusURL:   k.url("status", "attempt", a.reference),
+		RetryURL:    k.url("page", "attempt", a.reference),
+		SupportCode: a.id.String(),
+	}
+	if _, claims := p.(identity.ClaimVerifier); claims {
+		page.ClaimURL = k.claimURL(a.provider, a.reference)
+	}
+	k.render(w, r, http.StatusOK, &page)
+}
+
+// usable reports whether the token of an attempt can still be used.
+func (a *attempt) usable(now time.Time) bool { return a.token != nil && now.Before(a.expiresAt) }
+
+// startPage shows the button, or sends on who needs none.
+func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held, p identity.Provider, returnTo string) {
+	if k.counts(h.grant(), h.now) {
+		if returnTo == "" {
+			returnTo = k.cfg.AfterSuccess
+		}
+		if k.isPage(returnTo) {
+			k.render(w, r, http.StatusOK, &MessagePage{Kind: "verified", Title: problemVerified.Title, Message: problemVerified.Detail})
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, returnTo, http.StatusSeeOther)
+		return
+	}
+	page := StartPage{StartURL: k.url("start"), ReturnTo: returnTo}
+	if p != k.cfg.Providers[0] {
+		page.StartURL = k.url("start", "provider", p.Name())
+	}
+	words := startWords[""]
+	if n := len(h.attempts); n > 0 {
+		last := &h.attempts[n-1]
+		page.Last = last.status
+		if w, ok := startWords[last.status]; ok && (last.status != identity.Started || last.usable(h.now)) {
+			words = w
+		}
+		if last.status == identity.Review || last.status == identity.Started && last.returned {
+			page.ResultURL = k.url("success", "attempt", last.reference)
+		}
+	}
+	page.Title, page.Message, page.Button = words.title, words.message, words.button
+	// With no-referrer the button's request would carry the origin "null", and
+	// older browsers, which send no Sec-Fetch-Site, would be refused.
+	w.Header().Set("Referrer-Policy", "same-origin")
+	k.render(w, r, http.StatusOK, &page)
+}
+
+// startWords tell the user what became of the last attempt.
+var startWords = map[identity.Status]struct{ title, message, button string }{
+	"":                {"Verify your identity", "This part of the site needs to know who you are. It takes about two minutes.", "Start verification"},
+	identity.Started:  {"Verify your identity", "You have begun a verification, which is not finished. You can go on with it.", "Continue the verification"},
+	identity.Review:   {"A person is having a look", "Your last verification is being looked at by a person. You do not need to do anything now.", "Start another verification"},
+	identity.Failed:   {"Not verified", "Your last verification did not succeed. You can try again.", "Try again"},
+	identity.Expired:  {"Not verified", "Your last verification was not finished in time. You can try again.", "Try again"},
+	identity.Revoked:  {"Please verify again", "Your verification does not count any more. Please verify again.", "Start verification"},
+	identity.Verified: {"Please verify again", "Your verification does not count any more. Please verify again.", "Start verification"}, // for Config.MaxAge, say
+}
+
+// isPage reports whether a target is the kit's own page, which must not lead to
+// itself.
+func (k *Kit) isPage(target string) bool {
+	u, err := k.publicURL.Parse(target)
+	if err != nil || u.Host != k.publicURL.Host {
+		return false
+	}
+	mount := strings.TrimSuffix(k.publicURL.Path, "/")
+	return u.Path == mount || u.Path == mount+"/" || u.Path == mount+"/page"
+}

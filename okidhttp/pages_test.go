@@ -1,0 +1,280 @@
+package okidhttp
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// page is what a user sees who asks for a route in these languages.
+func (w *world) page(user, target, accept string) string {
+	r := httptest.NewRequest("GET", target, nil)
+	r.Header.Set("Accept", "text/html")
+	r.Header.Set("Accept-Language", accept)
+	return w.do(r, user).Body.String()
+}
+
+func TestLanguage(t *testing.T) {
+	w := newWorld(t)
+	for accept, want := range map[string]string{
+		"":                              "en",
+		"*":                             "en",
+		"nl":                            "nl",
+		"de-AT,de;q=0.9,en;q=0.8":       "de",
+		"FR":                            "fr",
+		"ja, es;q=0.3":                  "es",
+		"it;q=0.9, nl;q=0.5, fr;q=0.7":  "fr",
+		"nl;q=0, de;q=0.001":            "de",
+		"nl;q=0":                        "en",
+		"nl;q=2":                        "en",
+		"nl;q=x, de; q=0.5":             "de",
+		"de-, nl":                       "de",
+		"en-US,en;q=0.9,nl;q=0.8":       "en",
+		"nl;q=0.8,en;q=0.8":             "nl",
+		"-,;,;;q=,nl-":                  "nl",
+		strings.Repeat("nl-x-", 10_000): "nl",
+		"\"><script>":                   "en",
+	} {
+		body := w.page("alice", "/verify/page", accept)
+		assert.Contains(t, body, fmt.Sprintf(`<html lang=%q dir="ltr">`, want), accept)
+	}
+	assert.Contains(t, w.page("alice", "/verify/page", "nl"), "Verificatie starten")
+	assert.Contains(t, w.page("alice", "/verify/page", "nl"), `name="locale" value="nl"`, "the provider's SDK speaks it, too")
+}
+
+func TestLanguageIsTheHostsToSay(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Language = func(r *http.Request) string { return r.URL.Query().Get("lang") }
+		c.Texts = map[string]map[string]string{
+			"ar":    {"Start verification": "ابدأ التحقق"},
+			"de-CH": {"Start verification": "Los geht’s"},
+			"en":    {"Start verification": "Prove your age"},
+		}
+	})
+	for said, want := range map[string]struct{ html, text string }{
+		"ar":      {`lang="ar" dir="rtl"`, "ابدأ التحقق"},
+		"ar-EG":   {`lang="ar" dir="rtl"`, "ابدأ التحقق"},
+		"de-ch":   {`lang="de-ch" dir="ltr"`, "Los geht’s"},
+		"de":      {`lang="de" dir="ltr"`, "Verifizierung starten"},
+		"en-GB":   {`lang="en" dir="ltr"`, "Prove your age"},
+		"":        {`lang="fr" dir="ltr"`, "Commencer la vérification"},
+		"tlh":     {`lang="fr" dir="ltr"`, "Commencer la vérification"},
+		`"><b>{{`: {`lang="fr" dir="ltr"`, "Commencer la vérification"},
+	} {
+		r := httptest.NewRequest("GET", "/verify/page", nil)
+		r.URL.RawQuery = "lang=" + template.URLQueryEscaper(said)
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("Accept-Language", "fr")
+		body := w.do(r, "alice").Body.String()
+		assert.Contains(t, body, want.html, said)
+		assert.Contains(t, body, want.text, said)
+	}
+	assert.Contains(t, w.page("alice", "/verify/page?lang=de-ch", ""), "Bestätigen Sie Ihre Identität", "what it lacks is German")
+	assert.Contains(t, w.page("alice", "/verify/page?lang=ar", ""), "Verify your identity", "what it lacks is English")
+}
+
+func TestDirection(t *testing.T) {
+	for language, want := range map[string]string{
+		"en": "ltr", "ar": "rtl", "he-il": "rtl", "fa": "rtl", "ar-latn": "ltr", "az-arab": "rtl", "zh-hant-tw": "ltr", "": "ltr",
+	} {
+		assert.Equal(t, want, direction(language), language)
+	}
+}
+
+// Each text of the pages has its translations, each translation a page, and all of
+// them stand in the documentation for hosts that add a language.
+func TestTexts(t *testing.T) {
+	used := map[string]bool{"Continue": true, "Try again": true, "Continue here instead": true, "Continue where you began": true, "Method not allowed": true}
+	used["You can close this page. Go back to the device or window in which you began: it moves on by itself."] = true
+	inTemplate := regexp.MustCompile(`\.T "([^"]*)"`)
+	files, err := pageFiles.ReadDir("pages")
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := pageFiles.ReadFile("pages/" + file.Name())
+		require.NoError(t, err)
+		for _, match := range inTemplate.FindAllStringSubmatch(string(text), -1) {
+			used[match[1]] = true
+		}
+	}
+	for _, words := range startWords {
+		used[words.title], used[words.message], used[words.button] = true, true, true
+	}
+	for _, p := range []problem{ // those of the routes that people open
+		problemNotFound, problemNoProvider, problemAnonymous, problemCrossOrigin, problemVerified, problemBadRequest,
+		problemLimited, problemRefused, problemProviderAway, problemStoreAway, problemInternal,
+	} {
+		used[p.Title], used[p.Detail] = true, true
+	}
+	docs, err := os.ReadFile("../docs/pages.md")
+	require.NoError(t, err)
+	for text := range used {
+		assert.Contains(t, translations, text)
+	}
+	for text, all := range translations {
+		assert.True(t, used[text], "%q is on no page", text)
+		assert.Contains(t, string(docs), "\n- "+text+"\n", "docs/pages.md")
+		for i, translation := range all {
+			assert.NotEmpty(t, translation, "%q in %s", text, translated[i])
+			assert.Equal(t, strings.HasSuffix(text, "."), strings.HasSuffix(translation, "."), "%q in %s", text, translated[i])
+		}
+	}
+}
+
+func TestBrand(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Brand = Brand{Name: "Wine & Co", Color: "#7a1f3d", LogoURL: "https://cdn.example/logo.svg", HomeURL: "/home"}
+	})
+	rec := w.get("alice", "/verify/page")
+	body := rec.Body.String()
+	assert.Contains(t, body, "<title>Verify your identity · Wine &amp; Co</title>")
+	assert.Contains(t, body, `<a href="/home"><img src="https://cdn.example/logo.svg" alt="Wine &amp; Co"></a>`)
+	assert.Contains(t, body, "--accent: #7a1f3d; --on-accent: #ffffff;")
+	assert.Contains(t, rec.Header().Get("Content-Security-Policy"), "img-src 'self' data: https://cdn.example;")
+
+	w = newWorld(t, func(c *Config) { c.Brand = Brand{Name: "Wine & Co", LogoURL: "/logo.svg"} })
+	assert.Contains(t, w.get("alice", "/verify/page").Header().Get("Content-Security-Policy"), "img-src 'self' data:;")
+	assert.NotContains(t, newWorld(t).get("alice", "/verify/page").Body.String(), "<header>")
+}
+
+// Whatever the colour, what stands on it can be read.
+func TestBrandTextColor(t *testing.T) {
+	assert.Equal(t, "#ffffff", Brand{Color: "#0b57d0"}.TextColor())
+	assert.Equal(t, "#000000", Brand{Color: "#FFEE00"}.TextColor())
+	assert.Equal(t, "#000000", Brand{}.TextColor())
+	for range 1000 {
+		b := Brand{Color: fmt.Sprintf("#%06x", rand.IntN(1<<24))}
+		other := map[string]string{"#000000": "#ffffff", "#ffffff": "#000000"}[b.TextColor()]
+		assert.GreaterOrEqual(t, contrast(b.Color, b.TextColor()), 4.5, b.Color)
+		assert.GreaterOrEqual(t, contrast(b.Color, b.TextColor()), contrast(b.Color, other)-1e-9, b.Color)
+	}
+}
+
+// contrast is that of WCAG 2.
+func contrast(a, b string) float64 {
+	luminance := func(color string) float64 {
+		var sum float64
+		for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+			c, _ := strconv.ParseUint(color[1+2*i:3+2*i], 16, 8)
+			if s := float64(c) / 255; c <= 10 {
+				sum += weight * s / 12.92
+			} else {
+				sum += weight * math.Pow((s+0.055)/1.055, 2.4)
+			}
+		}
+		return sum
+	}
+	dark, light := luminance(a)+0.05, luminance(b)+0.05
+	return max(dark, light) / min(dark, light)
+}
+
+// A host's own pages stand beside the kit's.
+func TestOwnPages(t *testing.T) {
+	own := template.Must(template.New("").Funcs(template.FuncMap{"shout": strings.ToUpper}).Parse(`
+		{{define "start.html"}}<p lang="{{.Language}}" class="{{.Direction}}">own {{shout (.T .Title)}} {{.Last}}</p>
+			<form action="{{.StartURL}}"><input name="return_to" value="{{.ReturnTo}}"></form><script nonce="{{.Nonce}}">1</script>{{end}}
+		{{define "style.css"}}p { color: red }{{end}}`))
+	w := newWorld(t, func(c *Config) { c.Pages = own })
+	w.kit = w.replica(func(c *Config) { c.Pages = own }) // they serve any number of kits
+	rec := w.get("alice", "/verify/page?return_to=/cellar")
+	body := rec.Body.String()
+	assert.Contains(t, body, `<p lang="en" class="ltr">own VERIFY YOUR IDENTITY </p>`)
+	assert.Contains(t, body, `<form action="https://app.example/verify/start"><input name="return_to" value="/cellar">`)
+	nonce := regexp.MustCompile(`<script nonce="([A-Z0-9]+)">`).FindStringSubmatch(body)
+	require.NotNil(t, nonce)
+	assert.Contains(t, rec.Header().Get("Content-Security-Policy"), nonce[1])
+
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	pending := w.get("alice", "/verify/success?attempt="+a).Body.String()
+	assert.Contains(t, pending, "p { color: red }")
+	assert.Contains(t, pending, "This page moves on by itself.")
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+	assert.Contains(t, w.get("alice", "/verify/page").Body.String(), "own NOT VERIFIED failed")
+}
+
+// The pending page shows a way back to the verification: at once if it was an
+// error that brought the user here.
+func TestPendingPage(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	success := w.get("alice", "/verify/success?attempt="+a).Body.String()
+	assert.Contains(t, success, `<section id="slow" role="status" hidden>`)
+	assert.Contains(t, success, `<meta http-equiv="refresh" content="3">`)
+	assert.Contains(t, success, `href="https://app.example/verify/page?attempt=`+a+`"`)
+	stopped := w.get("alice", "/verify/error?attempt="+a).Body.String()
+	assert.Contains(t, stopped, `<section id="slow" role="status">`)
+	assert.Contains(t, stopped, "If you did not finish, you can go on where you were.")
+
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	start := w.get("alice", "/verify/page").Body.String()
+	assert.Contains(t, start, "You have begun a verification")
+	assert.Contains(t, start, `href="https://app.example/verify/success?attempt=`+a+`"`, "the result may still come")
+	w.clock.add(30 * time.Minute)
+	assert.Contains(t, w.get("alice", "/verify/error?attempt="+a).Body.String(), `href="https://app.example/verify/page"`, "the token is gone")
+	assert.Contains(t, w.get("alice", "/verify/page").Body.String(), "This part of the site needs to know who you are")
+
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Review}))
+	assert.Contains(t, w.get("alice", "/verify/success?attempt="+a).Body.String(), "A person is having a look")
+}
+
+// No page is a dead end, but the one that asks to log in.
+func TestProblemPagesLeadOn(t *testing.T) {
+	w := newWorld(t)
+	k := w.kit
+	for _, tt := range []struct {
+		method string
+		p      problem
+		button string
+		href   string
+	}{
+		{"GET", problemNotFound, "Continue", "https://app.example/verify/page"},
+		{"GET", problemAnonymous, "", ""},
+		{"GET", problemStoreAway, "Try again", "?attempt=x"},
+		{"POST", problemProviderAway, "Try again", "https://app.example/verify/page"},
+		{"POST", problemVerified, "Continue", "/"},
+		{"POST", problemLimited, "Continue", "https://app.example/verify/page"},
+	} {
+		r := httptest.NewRequest(tt.method, "/verify/page?attempt=x", nil)
+		r.Header.Set("Accept", "text/html")
+		rec := httptest.NewRecorder()
+		k.problem(rec, r, tt.p, nil)
+		if tt.href == "" {
+			assert.NotContains(t, rec.Body.String(), "<a ")
+			continue
+		}
+		assert.Contains(t, rec.Body.String(), fmt.Sprintf(`<a class="button" href="%s">%s</a>`, tt.href, tt.button), tt.p.Code)
+	}
+}
+
+// Each page keeps the camera and the frame to those who need them.
+func TestPageHeaders(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	for target, camera := range map[string]string{
+		"/verify/page":                 "camera=()",
+		"/verify/page?attempt=" + a:    `camera=(self "https://hosted.fake.example")`,
+		"/verify/success?attempt=" + a: "camera=()",
+		"/verify/success":              "camera=()",
+		"/verify/nothing":              "camera=()",
+	} {
+		h := w.get("alice", target).Header()
+		assert.True(t, strings.HasPrefix(h.Get("Permissions-Policy"), camera), target)
+		assert.Contains(t, h.Get("Content-Security-Policy"), "frame-ancestors 'none'", target)
+		assert.Equal(t, "no-store", h.Get("Cache-Control"), target)
+		assert.Equal(t, "nosniff", h.Get("X-Content-Type-Options"), target)
+	}
+}
