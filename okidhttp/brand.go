@@ -75,8 +75,8 @@ func (b Brand) TextColor() string {
 		return math.Pow((s+0.055)/1.055, 2.4)
 	}
 	luminance := 0.2126*linear(rgb>>16) + 0.7152*linear(rgb>>8) + 0.0722*linear(rgb)
-	// Here the contrast with black, (L+0.05)/0.05, is that with white, 1.05/(L+0.05).
-	if luminance > 0.179 {
+	// Where the contrast with black, (L+0.05)/0.05, is that with white, 1.05/(L+0.05).
+	if luminance > math.Sqrt(1.05*0.05)-0.05 {
 		return "#000000"
 	}
 	return "#ffffff"
