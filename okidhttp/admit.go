@@ -132,15 +132,14 @@ func (k *Kit) become(at address, a *attempt, s identity.Status, v identity.Verif
 	if s == identity.Failed {
 		a.reason = v.Reason
 	}
+	if s.Final() || s == identity.Review {
+		a.dropLetters(func(l *letter) bool { return l.reason == DeadNoVerdict })
+		a.token = nil             // nobody needs it again
+		a.claimedAt = time.Time{} // people take their time
+	}
 	a.refreshAt = now.Add(a.refreshEvery(now))
 	if s.Final() {
 		a.refreshAt = time.Time{}
-	}
-	if s.Final() || s == identity.Review {
-		a.dropLetters(func(l *letter) bool { return l.reason == DeadNoVerdict })
-	}
-	if s.Final() || s == identity.Review {
-		a.token = nil // nobody needs it again
 	}
 	if s == identity.Verified {
 		a.grant = k.newGrant(a.provider, v, now)

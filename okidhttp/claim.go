@@ -134,44 +134,58 @@ func (c *claimer) claim(ctx context.Context) (*attempt, *problem, error) {
 	if err != nil {
 		return nil, &problemStoreAway, err
 	}
-	if a := c.claimed(h); a != nil && a.status == identity.Verified {
-		return a, nil, nil
-	} else if a != nil {
-		return k.refreshFor(ctx, address{c.hash, a.id}, a, refreshRequest{id: c.id, every: returnEvery, returned: true}), nil, nil
-	}
-	switch err := c.own(ctx); {
-	case errors.Is(err, errClaimTaken):
-		k.observe(ctx, OutcomeClaimTaken, "provider", c.provider)
-		return nil, &problemClaimTaken, nil
-	case err != nil:
-		return nil, &problemStoreAway, err
-	}
-
-	var a *attempt
-	var limited *problem
-	h, err = k.rewrite(ctx, c.hash, h, func(h *held) error {
-		a, limited = c.claimed(h), nil
-		if a != nil {
-			return errUnchanged
+	a := c.claimed(h)
+	if a == nil {
+		switch err := c.own(ctx); {
+		case errors.Is(err, errClaimTaken):
+			k.observe(ctx, OutcomeClaimTaken, "provider", c.provider)
+			return nil, &problemClaimTaken, nil
+		case err != nil:
+			return nil, &problemStoreAway, err
 		}
-		if a = c.open(h); a == nil {
-			if limited = k.limited(ctx, h); limited != nil {
+		var fresh bool
+		var limited *problem
+		h, err = k.rewrite(ctx, c.hash, h, func(h *held) error {
+			fresh, limited = false, nil
+			if a = c.claimed(h); a != nil {
 				return errUnchanged
 			}
-			a = k.addAttempt(h, c.subject, c.provider)
+			if a = c.open(h); a == nil {
+				if limited = k.limited(ctx, h); limited != nil {
+					return errUnchanged
+				}
+				a = k.addAttempt(h, c.subject, c.provider)
+			}
+			c.take(a, h.now)
+			fresh = true
+			return nil
+		})
+		switch {
+		case err != nil:
+			return nil, &problemStoreAway, err
+		case limited != nil:
+			return nil, limited, nil
+		case fresh:
+			return c.ask(ctx, h, a)
 		}
-		a.comeBack(h.now)
-		a.claimedAt, a.fetchedAt = h.now, h.now
-		a.learn(c.id, h.now)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, &problemStoreAway, err
-	case limited != nil:
-		return nil, limited, nil
 	}
-	return c.ask(ctx, h, a)
+	if a.status == identity.Verified {
+		return a, nil, nil
+	}
+	return k.refreshFor(ctx, address{c.hash, a.id}, a, refreshRequest{id: c.id, every: returnEvery, returned: true}), nil, nil
+}
+
+// take gives the attempt the verification. What is left to wait for is the verdict,
+// and for that there is as much time as after a start that the provider told of.
+func (c *claimer) take(a *attempt, now time.Time) {
+	if a.byClock { // the user was slow, but is not gone
+		a.status, a.byClock, a.updatedAt = identity.Created, false, now
+	}
+	a.token = nil // it would lead to another verification
+	a.expiresAt = now.Add(c.kit.cfg.StartedLimit)
+	a.claimedAt, a.fetchedAt = now, now
+	a.comeBack(now)
+	a.learn(c.id, now)
 }
 
 // ask fetches the verdict. Without one the worker follows the attempt.

@@ -23,6 +23,14 @@ import (
 type claimProvider struct {
 	*fakeProvider
 	keysAway bool
+	asking   func() // is called by Fetch; may be nil
+}
+
+func (p *claimProvider) Fetch(ctx context.Context, id string) (identity.Notice, error) {
+	if p.asking != nil {
+		p.asking()
+	}
+	return p.fakeProvider.Fetch(ctx, id)
 }
 
 func (p *claimProvider) Start(context.Context, identity.StartRequest) (identity.Session, error) {
@@ -272,10 +280,12 @@ func TestReviewedClaim(t *testing.T) {
 	p.says("session1", identity.Review)
 	_, got := w.claim("alice", `{"id":"session1"}`)
 	assert.Equal(t, "review", got.Status)
+	asked := p.asked()
 	for range 20 {
 		w.later(time.Minute)
 	}
 	assert.Empty(t, deadLetters(t, w.kit), "people take their time")
+	assert.Equal(t, asked+int(20*time.Minute/refreshEvery), p.asked())
 	p.says("session1", identity.Verified)
 	w.later(refreshEvery)
 	assert.Equal(t, []string{"review", "verified"}, w.host.heard())
@@ -309,6 +319,131 @@ func TestClaimWhileTheProviderIsAway(t *testing.T) {
 	p.says("session1", identity.Verified)
 	w.later(time.Minute)
 	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// However long it is away, and however late it has a verdict, it is asked; but
+// not for ever, and not less often than if it were processing.
+func TestClaimWhileTheProviderIsAwayForLong(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.away = identity.ErrRefused // its word for wrong credentials
+	ref := w.start("alice").Attempt
+	w.later(time.Minute)
+	code, _ := w.claim("alice", `{"id":"session1"}`, "?attempt="+ref)
+	assert.Equal(t, 202, code)
+	var times []int
+	for second := range 200 {
+		asked := p.asked()
+		w.later(time.Second)
+		if p.asked() > asked {
+			times = append(times, second+1)
+		}
+	}
+	assert.Equal(t, []int{2, 4, 8, 16, 32, 64, 124, 184}, times, "in seconds after the claim")
+	for range 23 * 60 {
+		w.later(time.Minute)
+	}
+	assert.Equal(t, "created", w.status("alice", ref), "though the attempt had an hour")
+	for range 60 {
+		w.later(2 * time.Minute)
+	}
+	assert.Equal(t, "expired", w.status("alice", ref))
+	asked := p.asked()
+	for range 60 {
+		w.later(time.Hour)
+	}
+	assert.Equal(t, asked, p.asked())
+
+	p.away = nil
+	p.says("session1", identity.Verified)
+	code, got := w.claim("alice", `{"id":"session1"}`)
+	assert.Equal(t, 200, code, "the user may ask")
+	assert.Equal(t, claimJSON{ref, "verified"}, got)
+	assert.Equal(t, []string{"expired", "verified"}, w.host.heard())
+}
+
+// Without a start, too, an attempt ends.
+func TestClaimIsNotFollowedForEver(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.away = identity.ErrUnavailable
+	_, got := w.claim("alice", `{"id":"session1"}`)
+	for range 150 {
+		w.later(10 * time.Minute)
+	}
+	assert.Equal(t, "expired", w.status("alice", got.Attempt))
+	asked := p.asked()
+	w.later(24 * time.Hour)
+	assert.Equal(t, asked, p.asked())
+}
+
+// A user who took longer than the attempt lasted has a verification all the same.
+func TestClaimAfterTheAttemptExpired(t *testing.T) {
+	for _, says := range []identity.Status{identity.Verified, identity.Started} {
+		w, p := newClaimWorld(t)
+		ref := w.start("alice").Attempt
+		w.later(time.Hour + 6*time.Minute)
+		require.Equal(t, "expired", w.status("alice", ref))
+		p.says("session1", says)
+		code, got := w.claim("alice", `{"id":"session1"}`, "?attempt="+ref)
+		assert.Equal(t, ref, got.Attempt)
+		heard := []string{"expired", "verified"}
+		if says == identity.Started {
+			assert.Equal(t, 202, code)
+			heard = []string{"expired", "started", "verified"}
+			p.says("session1", identity.Verified)
+			w.later(time.Minute)
+		}
+		assert.Equal(t, "verified", w.status("alice", ref))
+		assert.Equal(t, heard, w.host.heard())
+		assert.Equal(t, 200, w.gate("alice"))
+	}
+}
+
+// A page that is loaded again after the claim begins no other verification.
+func TestPageAfterTheClaim(t *testing.T) {
+	w, p := newClaimWorld(t)
+	ref := w.start("alice").Attempt
+	p.says("session1", identity.Started)
+	code, _ := w.claim("alice", `{"id":"session1"}`, "?attempt="+ref)
+	require.Equal(t, 202, code)
+	page := w.get("alice", "/verify/page?attempt="+ref).Body.String()
+	assert.NotContains(t, page, "sdk.js")
+	assert.Contains(t, page, "/verify/status?attempt=")
+	assert.NotEqual(t, ref, w.start("alice").Attempt, "who asks for another gets one")
+}
+
+// A claim never touches an attempt of another provider's, or one that is over.
+func TestClaimForAnotherAttempt(t *testing.T) {
+	okid := &fakeProvider{name: "okid"}
+	w, p := newClaimWorld(t, func(c *Config) { c.Providers = append(c.Providers, okid) })
+	okid.clock = w.clock
+	const body = `{"id":"session1"}`
+	p.says("session1", identity.Verified)
+	p.says("session2", identity.Failed)
+	r := httptest.NewRequest(http.MethodPost, "/verify/start?provider=okid", nil)
+	r.Header.Set("Accept", "application/json")
+	var foreign startJSON
+	require.NoError(t, json.Unmarshal(w.do(r, "alice").Body.Bytes(), &foreign))
+	_, got := w.claim("alice", body, "?attempt="+foreign.Attempt)
+	assert.NotEqual(t, foreign.Attempt, got.Attempt)
+	assert.Equal(t, "created", w.status("alice", foreign.Attempt))
+
+	// The verdict is withdrawn, and neither the claim nor another one for the same
+	// attempt brings it back.
+	p.says("session1", identity.Failed)
+	at, err := w.kit.keys.openReference(got.Attempt)
+	require.NoError(t, err)
+	_, err = w.kit.refresh(t.Context(), at, refreshRequest{id: "session1"})
+	require.NoError(t, err)
+	require.Equal(t, "revoked", w.status("alice", got.Attempt))
+	p.says("session1", identity.Verified)
+	w.clock.add(time.Minute)
+	code, again := w.claim("alice", body)
+	assert.Equal(t, 200, code)
+	assert.Equal(t, claimJSON{got.Attempt, "revoked"}, again)
+	_, other := w.claim("alice", `{"id":"session2"}`, "?attempt="+got.Attempt)
+	assert.NotEqual(t, got.Attempt, other.Attempt)
+	assert.Equal(t, 403, w.gate("alice"))
+	assert.Equal(t, []string{"verified", "revoked", "failed"}, w.host.heard())
 }
 
 func TestClaimWhileTheStoreIsAway(t *testing.T) {

@@ -7,7 +7,7 @@ import "context"
 //
 // Nothing brings it back: webhooks and references of before belong to no attempt
 // any more, and whoever works on one at this moment cannot commit. Only the
-// subject's own next Start makes a new record. Erasing whom the store does not
+// subject's own next Start or Claim makes a new record. Erasing whom the store does not
 // know is no error; an error means that the store could not do it.
 func (k *Kit) Erase(ctx context.Context, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)

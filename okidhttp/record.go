@@ -29,7 +29,7 @@ type attempt struct {
 	begunAt    time.Time // createdAt by the kit's clock
 	updatedAt  time.Time // of the last change of status
 	askingTo   time.Time // until then, a Start is asking the provider for the token
-	expiresAt  time.Time // of the token
+	expiresAt  time.Time // of the token; once there is a claim, of what is left to wait for
 	token      []byte    // sealed; gone once the status is final
 	context    []byte    // sealed attemptContext
 	returned   bool      // the subject came back from the provider

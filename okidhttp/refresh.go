@@ -50,7 +50,7 @@ func (k *Kit) reconcile(ctx context.Context, at address, a *attempt) error {
 	}
 	return errors.Join(err, k.rewriteAttempt(ctx, at, func(h *held, a *attempt) error {
 		a.unanswered = unanswered
-		if unanswered > 0 && !a.refreshAt.IsZero() {
+		if unanswered > 0 && !a.refreshAt.IsZero() && a.claimedAt.IsZero() {
 			a.refreshAt = h.now.Add(min(refreshEvery<<min(unanswered-1, 8), maxRefreshEvery))
 		}
 		return nil

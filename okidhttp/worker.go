@@ -231,7 +231,7 @@ func (k *Kit) nextDue(a *attempt) dueTask {
 	if a.providerID != "" {
 		earlier(taskRefresh, 0, a.refreshAt)
 	}
-	if a.status != identity.Review && !a.claimedAt.IsZero() {
+	if !a.claimedAt.IsZero() {
 		earlier(taskOverdue, 0, a.claimedAt.Add(claimLimit))
 	}
 	return next
