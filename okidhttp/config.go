@@ -169,8 +169,8 @@ type Config struct {
 	// seconds.
 	Lease time.Duration
 
-	// StartedLimit is how long a verification that was started may take before
-	// it counts as expired. Default: 24 hours.
+	// StartedLimit is how long a verification that was started, or claimed, may
+	// take before it counts as expired. Default: 24 hours.
 	StartedLimit time.Duration
 
 	// Retention is how long the record of somebody who is verified outlives its

@@ -30,7 +30,7 @@ type attempt struct {
 	updatedAt  time.Time // of the last change of status
 	askingTo   time.Time // until then, a Start is asking the provider for the token
 	expiresAt  time.Time // of the token; once there is a claim, of what is left to wait for
-	token      []byte    // sealed; gone once the status is final
+	token      []byte    // sealed; gone once it would lead nowhere, or to another verification
 	context    []byte    // sealed attemptContext
 	returned   bool      // the subject came back from the provider
 	fetchedAt  time.Time // when the provider was last asked

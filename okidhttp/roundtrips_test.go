@@ -36,19 +36,24 @@ func (c *roundTrips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 	}
 }
 
+// onRedis gives a kit a store in Redis that counts.
+func (c *roundTrips) onRedis(t *testing.T) func(*Config) {
+	return func(cfg *Config) {
+		server := miniredis.RunT(t)
+		server.SetTime(cfg.Now())
+		client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true, PoolSize: 1})
+		t.Cleanup(func() { _ = client.Close() })
+		client.AddHook(c)
+		s, err := redisstore.New(client)
+		require.NoError(t, err)
+		cfg.Store = s
+	}
+}
+
 // How often each request waits for Redis.
 func TestRoundTrips(t *testing.T) {
 	counted := new(roundTrips)
-	w := newWorld(t, func(c *Config) {
-		server := miniredis.RunT(t)
-		server.SetTime(c.Now())
-		client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true, PoolSize: 1})
-		t.Cleanup(func() { _ = client.Close() })
-		client.AddHook(counted)
-		s, err := redisstore.New(client)
-		require.NoError(t, err)
-		c.Store = s
-	})
+	w := newWorld(t, counted.onRedis(t))
 	// Once, so that there is a connection and the server has the scripts.
 	require.Equal(t, 200, w.webhook(notice{Reference: w.start("bob").Attempt, ID: "v0", Status: identity.Verified}))
 	w.work()
@@ -78,6 +83,43 @@ func TestRoundTrips(t *testing.T) {
 		{"webhook of a stranger", func() {
 			require.Equal(t, 401, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed, Forged: true}))
 		}, 0},
+	} {
+		before := counted.n.Load()
+		tt.do()
+		assert.Equal(t, tt.want, counted.n.Load()-before, tt.name)
+	}
+}
+
+// How often a claim waits for Redis: to read the record, to say whose the
+// verification is, to say which attempt's, for the verdict's two writes, and to
+// read how it ended.
+func TestRoundTripsOfAClaim(t *testing.T) {
+	counted := new(roundTrips)
+	w, p := newClaimWorld(t, counted.onRedis(t))
+	p.says("warm", identity.Verified)
+	p.says("done", identity.Verified)
+	p.says("slow", identity.Started)
+	p.says("silent", "")
+	claim := func(user, id string, code int) func() {
+		return func() {
+			got, _ := w.claim(user, `{"id":"`+id+`"}`)
+			require.Equal(t, code, got)
+		}
+	}
+	claim("eve", "warm", 200)() // once, so that there is a connection and the server has the scripts
+	w.start("alice")
+	w.start("bob")
+	for _, tt := range []struct {
+		name string
+		do   func()
+		want int64
+	}{
+		{"verified", claim("alice", "done", 200), 6},
+		{"verified, again", claim("alice", "done", 200), 1},
+		{"of another user", claim("bob", "done", 409), 3},
+		{"processing", claim("bob", "slow", 202), 6},
+		{"processing, again", claim("bob", "slow", 202), 3},
+		{"without a start", claim("carol", "silent", 202), 4},
 	} {
 		before := counted.n.Load()
 		tt.do()
