@@ -36,7 +36,9 @@ func TestLeaseIsRenewedWhileTheHostIsTold(t *testing.T) {
 			<-time.After(25 * time.Second)
 			return nil
 		})
-		other := w.replica(func(c *Config) { *c = w.kit.cfg; c.Keys = [][]byte{testKey(1)} })
+		other := w.replica(func(c *Config) {
+			c.Store, c.Now, c.Lease, c.OnVerified = w.kit.cfg.Store, time.Now, w.kit.cfg.Lease, w.kit.cfg.OnVerified
+		})
 		ref := w.start("alice").Attempt
 
 		answered := make(chan int)
