@@ -1,22 +1,20 @@
 package getid
 
 import (
+	"cmp"
 	"context"
 	"crypto/elliptic"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/okidkit/okidkit/internal/apiclient"
 )
 
 // The defaults of [Config].
@@ -103,8 +101,8 @@ type Config struct {
 // wrong, and never says what is in it.
 func New(c Config) (*Provider, error) {
 	p := &Provider{
-		sessionTime: orDefault(c.SessionTime, DefaultSessionTime),
-		timeout:     orDefault(c.Timeout, DefaultTimeout),
+		sessionTime: cmp.Or(c.SessionTime, DefaultSessionTime),
+		timeout:     cmp.Or(c.Timeout, DefaultTimeout),
 		transport:   http.DefaultTransport,
 		now:         time.Now,
 	}
@@ -121,27 +119,21 @@ func New(c Config) (*Provider, error) {
 			problems = append(problems, fmt.Errorf("getid: %s %w", field, err))
 		}
 	}
-	wrong("APIKey", checkAPIKey(c.APIKey))
-	header, apiKey := orDefault(c.APIKeyHeader, DefaultAPIKeyHeader), c.APIKey
+	wrong("APIKey", apiclient.CheckKey(c.APIKey))
+	header, apiKey := cmp.Or(c.APIKeyHeader, DefaultAPIKeyHeader), c.APIKey
 	p.authorize = func(r *http.Request) { r.Header.Set(header, apiKey) }
 	if !headers.MatchString(header) {
 		wrong("APIKeyHeader", errors.New("is not the name of a header"))
 	}
 
 	var err error
-	p.baseURL, err = parseURL(orDefault(c.BaseURL, DefaultBaseURL))
+	p.baseURL, err = apiclient.ParseBaseURL(cmp.Or(c.BaseURL, DefaultBaseURL))
 	wrong("BaseURL", err)
-	if err == nil {
-		p.baseURL.Path, p.baseURL.RawPath = strings.TrimRight(p.baseURL.Path, "/"), strings.TrimRight(p.baseURL.RawPath, "/")
-		if p.baseURL.RawQuery != "" {
-			wrong("BaseURL", errors.New("has a query"))
-		}
-	}
 	if c.ScriptURL != "" {
-		p.scriptURL, err = parseURL(c.ScriptURL)
+		p.scriptURL, err = apiclient.ParseURL(c.ScriptURL)
 		wrong("ScriptURL", err)
 	}
-	jwksURL, err := parseURL(orDefault(c.JWKSURL, DefaultJWKSURL))
+	jwksURL, err := apiclient.ParseURL(cmp.Or(c.JWKSURL, DefaultJWKSURL))
 	wrong("JWKSURL", err)
 	if len(c.Keys) > 0 {
 		if c.JWKSURL != "" {
@@ -162,8 +154,8 @@ func New(c Config) (*Provider, error) {
 	if c.MaxVerifications < 0 {
 		wrong("MaxVerifications", errors.New("is negative"))
 	}
-	p.verifying = make(chan struct{}, max(0, orDefault(c.MaxVerifications, max(1, runtime.GOMAXPROCS(0)/2))))
-	p.claims = jwt.NewValidator(jwt.WithIssuer(orDefault(c.Issuer, DefaultIssuer)), jwt.WithLeeway(leeway), jwt.WithTimeFunc(p.now))
+	p.verifying = make(chan struct{}, max(0, cmp.Or(c.MaxVerifications, max(1, runtime.GOMAXPROCS(0)/2))))
+	p.claims = jwt.NewValidator(jwt.WithIssuer(cmp.Or(c.Issuer, DefaultIssuer)), jwt.WithLeeway(leeway), jwt.WithTimeFunc(p.now))
 
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -171,59 +163,7 @@ func New(c Config) (*Provider, error) {
 	return p, nil
 }
 
-func orDefault[T comparable](value, def T) T {
-	var zero T
-	if value == zero {
-		return def
-	}
-	return value
-}
-
-var (
-	headers = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
-	hosts   = regexp.MustCompile(`^[A-Za-z0-9.:_\[\]-]+$`)
-)
-
-// parseURL reads a URL. Its errors do not contain the URL, whose userinfo may be
-// a password.
-func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Opaque != "":
-		return nil, errors.New("is not a URL")
-	case u.User != nil:
-		return nil, errors.New("has user information")
-	case strings.Contains(text, "#"):
-		return nil, errors.New("has a fragment")
-	case u.ForceQuery:
-		return nil, errors.New("has a query")
-	case u.Hostname() == "" || !hosts.MatchString(u.Host):
-		return nil, errors.New("has no usable host") // it becomes part of a Content-Security-Policy
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
-		return u, nil
-	}
-	return nil, errors.New("is not https")
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
-func checkAPIKey(key string) error {
-	switch {
-	case strings.TrimSpace(key) == "":
-		return errors.New("is empty")
-	case strings.TrimSpace(key) != key:
-		return errors.New("begins or ends with white space")
-	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
-		return errors.New("contains control characters")
-	}
-	return nil
-}
+var headers = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
 func checkKeys(keys []Key) error {
 	if len(keys) > maxTried {

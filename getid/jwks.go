@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/apiclient"
 	"github.com/okidkit/okidkit/internal/strictjson"
 )
 
@@ -261,12 +262,12 @@ func (s *keySource) land(keys []Key, err error) {
 // the keys that we have stay.
 func (p *Provider) fetchKeys(ctx context.Context, url string) ([]Key, error) {
 	var keys []Key
-	a, err := p.get(ctx, url, func(*http.Request) {}, maxJWKS)
-	if err == nil && a.status != http.StatusOK {
-		err = fmt.Errorf("HTTP %d", a.status)
+	a, err := apiclient.DoOnce(ctx, p.transport, apiclient.Request{Method: http.MethodGet, URL: url, MaxAnswer: maxJWKS})
+	if err == nil && a.Status != http.StatusOK {
+		err = fmt.Errorf("HTTP %d", a.Status)
 	}
 	if err == nil {
-		keys, err = strictjson.Read(a.body, readKeys)
+		keys, err = strictjson.Read(a.Body, readKeys)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("getid: %w: key set: %w", identity.ErrUnavailable, err)

@@ -168,14 +168,14 @@ func (p *Provider) Result(ctx context.Context, id string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if a.status == http.StatusAccepted {
+	if a.Status == http.StatusAccepted {
 		return Result{ID: id, Status: StatusProcessing}, nil
 	}
 	type read struct {
 		result Result
 		signed string
 	}
-	r, err := strictjson.Read(a.body, func(root *strictjson.Value) (read, error) {
+	r, err := strictjson.Read(a.Body, func(root *strictjson.Value) (read, error) {
 		result, err := readResult(root)
 		result.ID = id
 		return read{result, text(root.Get("signed"))}, err

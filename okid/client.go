@@ -1,34 +1,20 @@
 package okid
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/apiclient"
 	"github.com/okidkit/okidkit/internal/strictjson"
 )
 
 const (
-	// maxRetries is how often a call is repeated.
-	maxRetries = 2
-	// firstDelay is the pause before the first repetition; the second is longer.
-	firstDelay = 200 * time.Millisecond
-	// maxRetryAfter is how long we let okID make us wait. If it asks for more,
-	// the call fails: the user is waiting, too.
-	maxRetryAfter = 2 * time.Second
-
 	// maxAnswer is the length of the longest answer that is read, in bytes.
 	maxAnswer = 1 << 20
 	// maxToken is the length of the longest process token. Those that okID shows
@@ -125,76 +111,35 @@ func (p *Provider) Fetch(ctx context.Context, id string) (identity.Notice, error
 	return notice, nil
 }
 
-// call does one exchange with the server API, with its repetitions, and returns
-// the body of the answer if it is a success.
+// call asks the server API, and returns the body of the answer if it is a success.
 func (p *Provider) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	for try := 0; ; try++ {
-		answer, retry, err := p.send(ctx, method, path, body)
-		if err == nil || !retry.worth || try == maxRetries {
-			return answer, err
-		}
-		delay := max(jitter(firstDelay<<try), retry.after)
-		if delay > maxRetryAfter {
-			return nil, err
-		}
-		if ended := wait(ctx, delay); ended != nil {
-			return nil, fmt.Errorf("%w; %w", err, ended)
-		}
+	answer, err := apiclient.Do(ctx, p.transport, apiclient.Request{
+		Method:    method,
+		URL:       p.apiURL.String() + path,
+		Body:      body,
+		Authorize: p.authorize,
+		MaxAnswer: maxAnswer,
+	})
+	if err != nil {
+		return nil, exchangeError(method, err)
 	}
+	return answer.Body, statusError(method, answer.Status)
 }
 
-// retry says whether a failed call is worth repeating, and how long to wait at
-// least.
-type retry struct {
-	worth bool
-	after time.Duration
-}
-
-// send does one exchange. Its transport is called directly, not through an
-// http.Client: a client would take the API key along when it follows a redirect.
-func (p *Provider) send(ctx context.Context, method, path string, body []byte) ([]byte, retry, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, retry{}, fmt.Errorf("okid: %w: %w", identity.ErrUnavailable, err)
+// exchangeError is what an error of [apiclient.Do] means.
+func exchangeError(method string, err error) error {
+	why := identity.ErrUnavailable
+	if errors.Is(err, apiclient.ErrTooLong) {
+		why = identity.ErrRefused
 	}
-	req, err := http.NewRequestWithContext(ctx, method, p.apiURL.String()+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, retry{}, fmt.Errorf("okid: %w: request cannot be made", identity.ErrRefused)
+	processed := !errors.Is(err, apiclient.ErrUnsent)
+	err = fmt.Errorf("okid: %w: %w", why, err)
+	if processed && method == http.MethodPost {
+		return uncertain(err)
 	}
-	p.authorize(req)
-	req.Header.Set("Accept", "application/json")
-	if method == http.MethodPost {
-		req.Header.Set("Content-Type", "application/json")
-	}
-
-	resp, err := p.transport.RoundTrip(req)
-	if err != nil {
-		unsent := isDialError(err)
-		err = fmt.Errorf("okid: %w: %w", identity.ErrUnavailable, cause(ctx, err))
-		if method == http.MethodPost && !unsent {
-			err = uncertain(err)
-		}
-		return nil, retry{worth: unsent}, err
-	}
-	defer resp.Body.Close()
-
-	if err := statusError(method, resp.StatusCode); err != nil {
-		return nil, retry{worthRepeating(method, resp.StatusCode), retryAfter(resp.Header)}, err
-	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	switch {
-	case err != nil:
-		err = fmt.Errorf("okid: %w: %w", identity.ErrUnavailable, cause(ctx, err))
-	case len(answer) > maxAnswer:
-		err = fmt.Errorf("okid: %w: answer is longer than %d bytes", identity.ErrRefused, maxAnswer)
-	default:
-		return answer, retry{}, nil
-	}
-	if method == http.MethodPost {
-		err = uncertain(err)
-	}
-	return nil, retry{}, err
+	return err
 }
 
 // statusError is nil for a success. It never quotes the body, which may hold
@@ -222,67 +167,3 @@ func statusError(method string, status int) error {
 }
 
 func uncertain(err error) error { return fmt.Errorf("%w: %w", err, identity.ErrUncertain) }
-
-// worthRepeating reports whether a call with this answer may be repeated. A POST
-// may only if it surely was not processed.
-func worthRepeating(method string, status int) bool {
-	switch status {
-	case http.StatusTooManyRequests:
-		return true
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return method == http.MethodGet
-	}
-	return false
-}
-
-// isDialError reports whether no connection came about, so that nothing was sent.
-func isDialError(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && (op.Op == "dial" || op.Op == "proxyconnect")
-}
-
-// cause is what may be told of a transport's error. Its text may quote what the
-// other side sent, so only errors that are known not to are passed on.
-func cause(ctx context.Context, err error) error {
-	if ended := ctx.Err(); ended != nil {
-		return ended
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op
-	}
-	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return certificate
-	}
-	return fmt.Errorf("exchange failed (%T)", err)
-}
-
-// retryAfter is what the header of that name asks for, and 0 if it asks for
-// nothing. A date in it is read by the sender's own clock, the Date header.
-func retryAfter(h http.Header) time.Duration {
-	text := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(text); err == nil {
-		return min(time.Duration(seconds), time.Hour/time.Second) * time.Second
-	}
-	then, err := http.ParseTime(text)
-	now, errNow := http.ParseTime(h.Get("Date"))
-	if err != nil || errNow != nil {
-		return 0
-	}
-	return then.Sub(now)
-}
-
-// jitter is between half of d and d, so that callers that failed together do not
-// come back together.
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2) }
-
-// wait returns nil after d, and the context's error if that ends first.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -1,17 +1,17 @@
 package okid
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/okidkit/okidkit/internal/apiclient"
 )
 
 // The defaults of [Config], as documented by okID. That the server API is at the
@@ -60,7 +60,7 @@ type Config struct {
 	// Default: [DefaultAPIURL].
 	APIURL string
 
-	// FrontendURL is where the SDK finds the pages that the user sees.
+	// FrontendURL is the base of the pages that the user sees, for the SDK.
 	// Default: [DefaultFrontendURL].
 	FrontendURL string
 
@@ -137,11 +137,11 @@ const (
 // wrong, and never says what is in it.
 func New(c Config) (*Provider, error) {
 	p := &Provider{
-		flowName:  orDefault(c.FlowName, DefaultFlowName),
+		flowName:  cmp.Or(c.FlowName, DefaultFlowName),
 		content:   c.SignedContent,
 		encoding:  c.SignatureEncoding,
-		tolerance: orDefault(c.Tolerance, DefaultTolerance),
-		timeout:   orDefault(c.Timeout, DefaultTimeout),
+		tolerance: cmp.Or(c.Tolerance, DefaultTolerance),
+		timeout:   cmp.Or(c.Timeout, DefaultTimeout),
 		transport: http.DefaultTransport,
 	}
 	if c.HTTPClient != nil && c.HTTPClient.Transport != nil {
@@ -154,19 +154,16 @@ func New(c Config) (*Provider, error) {
 			problems = append(problems, fmt.Errorf("okid: %s %w", field, err))
 		}
 	}
-	wrong("APIKey", checkAPIKey(c.APIKey))
+	wrong("APIKey", apiclient.CheckKey(c.APIKey))
 	apiKey := c.APIKey
 	p.authorize = func(r *http.Request) { r.Header.Set(KeyHeader, apiKey) }
 
 	var err error
-	p.apiURL, err = parseURL(orDefault(c.APIURL, DefaultAPIURL))
+	p.apiURL, err = apiclient.ParseBaseURL(cmp.Or(c.APIURL, DefaultAPIURL))
 	wrong("APIURL", err)
-	if err == nil && p.apiURL.RawQuery != "" {
-		wrong("APIURL", errors.New("has a query"))
-	}
-	p.frontendURL, err = parseURL(orDefault(c.FrontendURL, DefaultFrontendURL))
+	p.frontendURL, err = apiclient.ParseBaseURL(cmp.Or(c.FrontendURL, DefaultFrontendURL))
 	wrong("FrontendURL", err)
-	p.sdkURL, err = parseURL(orDefault(c.SDKURL, DefaultSDKURL))
+	p.sdkURL, err = apiclient.ParseURL(cmp.Or(c.SDKURL, DefaultSDKURL))
 	wrong("SDKURL", err)
 
 	if !flowNames.MatchString(p.flowName) {
@@ -193,61 +190,10 @@ func New(c Config) (*Provider, error) {
 	return p, nil
 }
 
-func orDefault[T comparable](value, def T) T {
-	var zero T
-	if value == zero {
-		return def
-	}
-	return value
-}
-
 var (
 	flowNames = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	hosts     = regexp.MustCompile(`^[A-Za-z0-9.:_\[\]-]+$`)
 	secretIDs = regexp.MustCompile(`^[A-Za-z0-9._ -]{1,64}$`)
 )
-
-// parseURL reads a base URL. Its errors do not contain the URL, whose userinfo
-// may be a password.
-func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Opaque != "":
-		return nil, errors.New("is not a URL")
-	case u.User != nil:
-		return nil, errors.New("has user information")
-	case strings.Contains(text, "#"):
-		return nil, errors.New("has a fragment")
-	case u.ForceQuery:
-		return nil, errors.New("has a query")
-	case u.Hostname() == "" || !hosts.MatchString(u.Host):
-		return nil, errors.New("has no usable host") // it becomes part of a Content-Security-Policy
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
-		u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
-		return u, nil
-	}
-	return nil, errors.New("is not https")
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
-func checkAPIKey(key string) error {
-	switch {
-	case strings.TrimSpace(key) == "":
-		return errors.New("is empty")
-	case strings.TrimSpace(key) != key:
-		return errors.New("begins or ends with white space")
-	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
-		return errors.New("contains control characters")
-	}
-	return nil
-}
 
 // newSecrets checks and prepares all webhook secrets.
 func newSecrets(plain []string, timed []TimedSecret) ([]secret, error) {
@@ -258,7 +204,7 @@ func newSecrets(plain []string, timed []TimedSecret) ([]secret, error) {
 		fields = append(fields, fmt.Sprintf("WebhookSecrets[%d]", i))
 	}
 	for i, s := range timed {
-		s.ID = orDefault(s.ID, fmt.Sprintf("timed secret %d", i+1))
+		s.ID = cmp.Or(s.ID, fmt.Sprintf("timed secret %d", i+1))
 		all = append(all, s)
 		fields = append(fields, fmt.Sprintf("TimedSecrets[%d]", i))
 	}
