@@ -34,7 +34,7 @@ var at = time.Date(2025, 6, 30, 10, 18, 0, 0, time.UTC)
 func keyPair(i int) *ecdsa.PrivateKey { return keyPairs()[i] }
 
 var keyPairs = sync.OnceValue(func() []*ecdsa.PrivateKey {
-	keys := make([]*ecdsa.PrivateKey, 12)
+	keys := make([]*ecdsa.PrivateKey, 11)
 	for i := range keys {
 		var err error
 		if keys[i], err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader); err != nil {
@@ -70,6 +70,10 @@ const (
 	header = `{"alg":"ES512","typ":"JWT"}`
 	claims = `{"resultUrl":"http://localhost:3030/verifications/results/` + id + `","id":"` + id + `","iss":"regily"}`
 )
+
+// genuine is the token in the form of that sample. A signature on P-521 is slow, so
+// all tests share the one.
+var genuine = sync.OnceValue(func() string { return sign(keyPair(0), header, claims) })
 
 func withKID(kid string) string { return `{"alg":"ES512","typ":"JWT","kid":"` + kid + `"}` }
 

@@ -26,7 +26,7 @@ import (
 
 // result is an answer of the result API, as documented.
 func result(status, verdict string) string {
-	return resultWith(`"status":"`+status+`","results":{"status":"`+verdict+`"}`, sign(keyPair(0), header, claims))
+	return resultWith(`"status":"`+status+`","results":{"status":"`+verdict+`"}`, genuine())
 }
 
 func resultWith(data, token string) string {
@@ -43,7 +43,7 @@ const documented = `"results":{"status":"declined","concerns":[{"id":"DC030","me
 
 func TestResult(t *testing.T) {
 	v := newVendor()
-	v.answerResult(http.StatusOK, resultWith(documented, sign(keyPair(0), header, claims)))
+	v.answerResult(http.StatusOK, resultWith(documented, genuine()))
 	p := newProvider(t, v)
 	got, err := p.Result(t.Context(), id)
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestVerdict(t *testing.T) {
 		`"done"`, `"processing"`, `"approved"`, `"declined"`, `"needs-review"`, `"error"`, `"pending"`, `"Done"`, `"APPROVED"`, `"approved "`, `"verified"`,
 		`"completed"`, `""`, `null`, `true`, `1`, `["approved"]`, `{"status":"approved"}`,
 	}
-	token := sign(keyPair(0), header, claims)
+	token := genuine()
 	v := newVendor()
 	p := newProvider(t, v)
 	for _, processing := range append(words, "") {
@@ -149,7 +149,7 @@ func TestProcessing(t *testing.T) {
 func TestOddFields(t *testing.T) {
 	concerns := strings.Repeat(`{"id":"a"},`, 40) + `{}`
 	long := strings.Repeat("é", 200)
-	token := sign(keyPair(0), header, claims)
+	token := genuine()
 	v := newVendor()
 	p := newProvider(t, v)
 	for name, data := range map[string]string{
@@ -209,7 +209,7 @@ func TestRefusesID(t *testing.T) {
 
 func TestRefusesAnswer(t *testing.T) {
 	good := `"status":"done","results":{"status":"approved"}`
-	token := sign(keyPair(0), header, claims)
+	token := genuine()
 	for name, body := range map[string]string{
 		"empty":                  ``,
 		"no JSON":                `canary`,
@@ -335,7 +335,7 @@ func TestRealServer(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	t.Cleanup(other.Close)
-	token := sign(keyPair(0), header, claims)
+	token := genuine()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/certs":
@@ -366,7 +366,7 @@ func TestRealServer(t *testing.T) {
 func TestRedaction(t *testing.T) {
 	v := newVendor()
 	canaries := strings.NewReplacer(`"JANE"`, `"canary"`, `"Z1"`, `"canary"`, `"text"`, `"canary"`, `"u1"`, `"canary"`, `"192.0.2.1"`, `"canary"`, `"Found 2`, `"canary`).Replace(documented)
-	v.answerResult(http.StatusOK, resultWith(canaries, sign(keyPair(0), header, claims)))
+	v.answerResult(http.StatusOK, resultWith(canaries, genuine()))
 	config := getid.Config{APIKey: apiKey, BaseURL: baseURL, JWKSURL: jwksURL, ScriptURL: "https://partner.test/key.js", HTTPClient: &http.Client{Transport: v}, Now: new(clock).now}
 	provider, err := getid.New(config)
 	require.NoError(t, err)
