@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/okidkit/okidkit/okid"
@@ -20,44 +21,57 @@ import (
 // maxBody is the most that is read of any request or answer, in bytes.
 const maxBody = 64 << 10
 
-// endpoint is one route of the server API.
+// endpoint is one route of a server API.
 type endpoint struct {
+	mu     sync.Mutex
 	calls  int
 	faults []http.Handler // they answer the next calls
 }
 
+// fail lets h answer n calls, after those that wait to fail already.
+func (e *endpoint) fail(n int, h http.Handler) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for range n {
+		e.faults = append(e.faults, h)
+	}
+}
+
+// call counts a call and returns the fault that is to answer it, or nil.
+func (e *endpoint) call() http.Handler {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calls++
+	if len(e.faults) == 0 {
+		return nil
+	}
+	h := e.faults[0]
+	e.faults = e.faults[1:]
+	return h
+}
+
+func (e *endpoint) count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.calls
+}
+
 // GenerateCalls counts the calls to POST /v1/verification/generate, refused and
 // failed ones included.
-func (o *OKID) GenerateCalls() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.generate.calls
-}
+func (o *OKID) GenerateCalls() int { return o.generate.count() }
 
 // FetchCalls counts the calls to GET /v1/verification/{id}, refused and failed
 // ones included.
-func (o *OKID) FetchCalls() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.fetch.calls
-}
+func (o *OKID) FetchCalls() int { return o.fetch.count() }
 
 // FailGenerate lets h answer the next n generate calls, after those that wait
 // to fail already. [Status], [Hang], [Garbage] and [http.RedirectHandler] are
 // ready-made; the body has been read, so the context ends when the caller goes
 // away, and at Close.
-func (o *OKID) FailGenerate(n int, h http.Handler) { o.fail(&o.generate, n, h) }
+func (o *OKID) FailGenerate(n int, h http.Handler) { o.generate.fail(n, h) }
 
 // FailFetch does the same for GET /v1/verification/{id}.
-func (o *OKID) FailFetch(n int, h http.Handler) { o.fail(&o.fetch, n, h) }
-
-func (o *OKID) fail(e *endpoint, n int, h http.Handler) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for range n {
-		e.faults = append(e.faults, h)
-	}
-}
+func (o *OKID) FailFetch(n int, h http.Handler) { o.fetch.fail(n, h) }
 
 // Status answers with this status and the JSON error body of the fake.
 func Status(code int) http.Handler {
@@ -86,7 +100,7 @@ func Garbage() http.Handler {
 // api is what both routes have in common.
 func (o *OKID) api(e *endpoint, method string, serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		fault := o.call(e)
+		fault := e.call()
 		o.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "call",
 			slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Bool("fault", fault != nil))
 
@@ -118,19 +132,6 @@ func (o *OKID) api(e *endpoint, method string, serve http.HandlerFunc) http.Hand
 			serve(w, r)
 		}
 	}
-}
-
-// call counts a call and returns the fault that is to answer it, or nil.
-func (o *OKID) call(e *endpoint) http.Handler {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	e.calls++
-	if len(e.faults) == 0 {
-		return nil
-	}
-	h := e.faults[0]
-	e.faults = e.faults[1:]
-	return h
 }
 
 func (o *OKID) serveGenerate(w http.ResponseWriter, r *http.Request) {

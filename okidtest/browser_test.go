@@ -55,12 +55,8 @@ addEventListener("DOMContentLoaded", () => {
 </script><body></body></html>`
 
 func TestBrowser(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("the browser test needs chromium")
-		}
-		t.Log("there is no chromium here: nothing was tested")
+	chromium, ok := findChromium(t)
+	if !ok {
 		return
 	}
 
@@ -129,33 +125,30 @@ func TestBrowser(t *testing.T) {
 			if tt.lands != "" {
 				want = append(want, tt.lands)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a browser that is stuck must not stop all tests
-			defer cancel()
-			console := browse(t, ctx, chromium, host.URL+"/", func() {
-				var got []string
-				for range want {
-					select {
-					case report := <-reports:
-						got = append(got, report)
-					case <-ctx.Done():
-						t.Errorf("got %q and then nothing, want %q", got, want)
-						return
-					}
-				}
-				// Beacons overtake one another.
-				assert.ElementsMatch(t, want, got)
-			})
-			assert.Empty(t, reports)
-			assert.Empty(t, console)
+			browse(t, chromium, host.URL+"/", reports, want)
 		})
 	}
 }
 
-// browse opens a page in Chromium, lets use wait for what is to happen there,
-// and returns what the console said.
-func browse(t *testing.T, ctx context.Context, chromium, page string, use func()) string {
+// findChromium looks for the browser.
+func findChromium(t *testing.T) (path string, ok bool) {
 	t.Helper()
-	ctx, stop := context.WithCancel(ctx)
+	path, err := exec.LookPath("chromium")
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatal("the browser test needs chromium")
+	}
+	if err != nil {
+		t.Log("there is no chromium here: nothing was tested")
+	}
+	return path, err == nil
+}
+
+// browse opens a page in Chromium, and asserts that it reports what is wanted, in
+// whatever order, as beacons overtake one another, and that the console says
+// nothing.
+func browse(t *testing.T, chromium, page string, reports <-chan string, want []string) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // a browser that is stuck must not stop all tests
 	defer stop()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
@@ -165,10 +158,20 @@ func browse(t *testing.T, ctx context.Context, chromium, page string, use func()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it takes its children along
 	cmd.WaitDelay = 10 * time.Second
 	require.NoError(t, cmd.Start())
-	use()
+
+	var got []string
+	for len(got) < len(want) && ctx.Err() == nil {
+		select {
+		case report := <-reports:
+			got = append(got, report)
+		case <-ctx.Done():
+		}
+	}
 	stop()
 	if err := cmd.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		t.Logf("chromium: %v", err)
 	}
-	return strings.Join(regexp.MustCompile(`(?m)^.*:CONSOLE.*$`).FindAllString(stderr.String(), -1), "\n")
+	assert.ElementsMatch(t, want, got)
+	assert.Empty(t, reports)
+	assert.Empty(t, strings.Join(regexp.MustCompile(`(?m)^.*:CONSOLE.*$`).FindAllString(stderr.String(), -1), "\n"))
 }

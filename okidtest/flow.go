@@ -5,6 +5,7 @@ import (
 	"embed"
 	"encoding/json"
 	"html/template"
+	"log/slog"
 	"net/http"
 
 	"github.com/okidkit/okidkit/okid"
@@ -13,7 +14,11 @@ import (
 //go:embed web
 var web embed.FS
 
-var flowPage = template.Must(template.New("flow.html").Funcs(template.FuncMap{"json": toJSON}).ParseFS(web, "web/flow.html"))
+var flowPage = parsePage("flow.html")
+
+func parsePage(name string) *template.Template {
+	return template.Must(template.New(name).Funcs(template.FuncMap{"json": toJSON}).ParseFS(web, "web/"+name))
+}
 
 func toJSON(v any) (string, error) {
 	b, err := json.Marshal(v)
@@ -52,7 +57,7 @@ type message struct {
 
 // serveFlow shows where a verification stands.
 func (o *OKID) serveFlow(w http.ResponseWriter, r *http.Request) {
-	o.show(w, r, o.view(r))
+	o.show(w, o.view(r))
 }
 
 // serveChoice carries out the button that was pressed.
@@ -79,17 +84,14 @@ func (o *OKID) serveChoice(w http.ResponseWriter, r *http.Request) {
 		err = o.Expire(v.Person.ID)
 	case v.Step == stepChoose && choice == "leave":
 		v.Step, v.Message = stepLeft, &message{Outcome: "close"}
-		o.show(w, r, v)
+		o.show(w, v)
 		return
 	}
 	if err != nil {
 		// Only if the token expired since o.view: the page will say so.
 		o.cfg.Logger.Info("choice not carried out", "err", err)
 	}
-	// A query alone keeps the path, which only the browser knows: the fake may
-	// be mounted under a prefix. http.Redirect would resolve it.
-	w.Header().Set("Location", "?"+r.URL.RawQuery)
-	w.WriteHeader(http.StatusSeeOther)
+	showAgain(w, r.URL.RawQuery)
 }
 
 func (o *OKID) view(r *http.Request) view {
@@ -129,32 +131,48 @@ func (o *OKID) view(r *http.Request) view {
 	return page
 }
 
-func (o *OKID) show(w http.ResponseWriter, r *http.Request, v view) {
-	var page bytes.Buffer
-	if err := flowPage.Execute(&page, v); err != nil {
-		o.cfg.Logger.Error("flow page", "err", err)
+func (o *OKID) show(w http.ResponseWriter, v view) {
+	code := http.StatusOK
+	switch v.Step {
+	case stepUnknown:
+		code = http.StatusNotFound
+	case stepLate:
+		code = http.StatusGone
+	}
+	// The URL carries the process token.
+	w.Header().Set("Referrer-Policy", "same-origin")
+	writePage(w, o.cfg.Logger, code, flowPage, v)
+}
+
+// writePage shows a page on which a person picks the outcome.
+func writePage(w http.ResponseWriter, log *slog.Logger, code int, page *template.Template, view any) {
+	var text bytes.Buffer
+	if err := page.Execute(&text, view); err != nil {
+		log.Error("flow page", "err", err)
 		http.Error(w, "flow page cannot be shown", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	// The URL carries the process token.
-	h.Set("Referrer-Policy", "same-origin")
-	// Any page may frame it, as any page may use the SDK.
+	// Any page may frame it, as any page may use the script that does.
 	h.Set("Content-Security-Policy",
 		"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'")
-	switch v.Step {
-	case stepUnknown:
-		w.WriteHeader(http.StatusNotFound)
-	case stepLate:
-		w.WriteHeader(http.StatusGone)
-	}
-	_, _ = w.Write(page.Bytes())
+	w.WriteHeader(code)
+	_, _ = w.Write(text.Bytes())
+}
+
+// showAgain sends the browser from a choice to the page, with this query.
+func showAgain(w http.ResponseWriter, query string) {
+	// A query alone keeps the path, which only the browser knows: the fake may
+	// be mounted under a prefix. http.Redirect would resolve it.
+	w.Header().Set("Location", "?"+query)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // serveSDK serves web/okid.js, which is one class expression, and declares its
-// name in the way that is asked for: okID does not document its own.
+// name in the way that is asked for: okID does not document its own. What it
+// calls comes after it, so that the file begins with the class.
 func serveSDK(w http.ResponseWriter, r *http.Request) {
 	declare := map[string]string{"": "", "class": "", "var": "var okID = ", "window": "window.okID = "}
 	prefix, ok := declare[r.URL.Query().Get("as")]
@@ -162,19 +180,24 @@ func serveSDK(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "as must be var, class or window", http.StatusBadRequest)
 		return
 	}
-	writeFile(w, "okid.js", "text/javascript; charset=utf-8", prefix)
+	writeFiles(w, "text/javascript; charset=utf-8", prefix, "okid.js", "dialog.js")
 }
 
 func serveFile(name, contentType string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { writeFile(w, name, contentType, "") }
+	return func(w http.ResponseWriter, _ *http.Request) { writeFiles(w, contentType, "", name) }
 }
 
-func writeFile(w http.ResponseWriter, name, contentType, prefix string) {
-	content, err := web.ReadFile("web/" + name)
-	if err != nil {
-		panic("okidtest: cannot happen, the file is embedded: " + err.Error())
+// writeFiles serves the files of web, one after the other, behind the prefix.
+func writeFiles(w http.ResponseWriter, contentType, prefix string, names ...string) {
+	body := []byte(prefix)
+	for _, name := range names {
+		content, err := web.ReadFile("web/" + name)
+		if err != nil {
+			panic("okidtest: cannot happen, the file is embedded: " + err.Error())
+		}
+		body = append(body, content...)
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-cache")
-	_, _ = w.Write(append([]byte(prefix), content...))
+	_, _ = w.Write(body)
 }

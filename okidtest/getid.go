@@ -1,6 +1,7 @@
 package okidtest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,10 +69,11 @@ type GetID struct {
 	mux    *http.ServeMux
 	server *server
 
+	results endpoint
+	jwks    endpoint
+
 	mu           sync.Mutex // guards the rest
 	requests     []*http.Request
-	results      endpoint
-	jwks         endpoint
 	keys         []signingKey // the last one signs
 	applications map[string]*application
 }
@@ -118,22 +120,14 @@ func (c GetIDConfig) check() error {
 }
 
 func (c GetIDConfig) withDefaults() GetIDConfig {
-	if c.APIKey == "" {
-		c.APIKey = DefaultGetIDKey
-	}
-	if c.KeyHeader == "" {
-		c.KeyHeader = "X-API-Key"
-	}
+	c.APIKey = cmp.Or(c.APIKey, DefaultGetIDKey)
+	c.KeyHeader = cmp.Or(c.KeyHeader, "X-API-Key")
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
-	if c.Addr == "" {
-		c.Addr = "127.0.0.1:0"
-	}
+	c.Addr = cmp.Or(c.Addr, "127.0.0.1:0")
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 

@@ -24,18 +24,10 @@ func (g *GetID) Requests() []*http.Request {
 // wait to fail already. [GetIDStatus], [Answer], [Huge], [Hang], [Garbage] and
 // [http.RedirectHandler] are ready-made; the context ends when the caller goes
 // away, and at Close.
-func (g *GetID) FailResults(n int, h http.Handler) { g.fail(&g.results, n, h) }
+func (g *GetID) FailResults(n int, h http.Handler) { g.results.fail(n, h) }
 
 // FailJWKS does the same for the key set.
-func (g *GetID) FailJWKS(n int, h http.Handler) { g.fail(&g.jwks, n, h) }
-
-func (g *GetID) fail(e *endpoint, n int, h http.Handler) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for range n {
-		e.faults = append(e.faults, h)
-	}
-}
+func (g *GetID) FailJWKS(n int, h http.Handler) { g.jwks.fail(n, h) }
 
 // GetIDStatus answers with this status and the JSON error body of GetID.
 func GetIDStatus(code int) http.Handler {
@@ -72,7 +64,8 @@ func Huge() http.Handler {
 // api is what the result API and the key set have in common.
 func (g *GetID) api(e *endpoint, serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		fault := g.call(e, r)
+		g.keep(r)
+		fault := e.call()
 		g.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "call",
 			slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Bool("fault", fault != nil))
 		if g.cfg.Delay > 0 {
@@ -92,19 +85,13 @@ func (g *GetID) api(e *endpoint, serve http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// call keeps a request and returns the fault that is to answer it, or nil.
-func (g *GetID) call(e *endpoint, r *http.Request) http.Handler {
+// keep keeps a request for [GetID.Requests].
+func (g *GetID) keep(r *http.Request) {
 	kept := r.Clone(context.Background())
 	kept.Body = http.NoBody
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.requests = append(g.requests, kept)
-	if len(e.faults) == 0 {
-		return nil
-	}
-	h := e.faults[0]
-	e.faults = e.faults[1:]
-	return h
 }
 
 func (g *GetID) serveResult(w http.ResponseWriter, r *http.Request) {

@@ -1,14 +1,12 @@
 package okidtest
 
 import (
-	"bytes"
 	"encoding/json"
-	"html/template"
 	"net/http"
 	"strings"
 )
 
-var getidPage = template.Must(template.New("getid.html").Funcs(template.FuncMap{"json": toJSON}).ParseFS(web, "web/getid.html"))
+var getidPage = parsePage("getid.html")
 
 // getidView is the data of web/getid.html.
 type getidView struct {
@@ -49,21 +47,7 @@ func (g *GetID) serveFlow(w http.ResponseWriter, r *http.Request) {
 			v.Verdict = told.ApplicationStatus
 		}
 	}
-
-	var page bytes.Buffer
-	if err := getidPage.Execute(&page, v); err != nil {
-		g.cfg.Logger.Error("flow page", "err", err)
-		http.Error(w, "flow page cannot be shown", http.StatusInternalServerError)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	// Any page may frame it, as any page may use the script.
-	h.Set("Content-Security-Policy",
-		"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'")
-	w.WriteHeader(code)
-	_, _ = w.Write(page.Bytes())
+	writePage(w, g.cfg.Logger, code, getidPage, v)
 }
 
 // serveChoice carries out the button that was pressed.
@@ -84,10 +68,7 @@ func (g *GetID) serveChoice(w http.ResponseWriter, r *http.Request) {
 	}
 	query := r.URL.Query()
 	query.Set("id", id)
-	// A query alone keeps the path, which only the browser knows: the fake may
-	// be mounted under a prefix. http.Redirect would resolve it.
-	w.Header().Set("Location", "?"+query.Encode())
-	w.WriteHeader(http.StatusSeeOther)
+	showAgain(w, query.Encode())
 }
 
 // servePartnerScript serves web/getid.js under whatever name the partner has.
@@ -96,5 +77,5 @@ func servePartnerScript(w http.ResponseWriter, r *http.Request) {
 		writeNoRoute(w, r)
 		return
 	}
-	writeFile(w, "getid.js", "text/javascript; charset=utf-8", "")
+	writeFiles(w, "text/javascript; charset=utf-8", "", "getid.js", "dialog.js")
 }

@@ -1,6 +1,7 @@
 package okidtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,13 +98,14 @@ type OKID struct {
 	mux       *http.ServeMux
 	server    *server
 
-	choosing sync.Mutex // held while a choice on the flow page is carried out
-
-	mu       sync.Mutex // guards the rest
 	generate endpoint
 	fetch    endpoint
-	byToken  map[string]*verification
-	byID     map[string]*verification
+
+	choosing sync.Mutex // held while a choice on the flow page is carried out
+
+	mu      sync.Mutex // guards the rest
+	byToken map[string]*verification
+	byID    map[string]*verification
 }
 
 // NewOKID makes a fake. It starts nothing and needs no Close before Start is
@@ -167,19 +169,11 @@ func (c Config) check() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.APIKey == "" {
-		c.APIKey = DefaultAPIKey
-	}
-	if c.WebhookSecret == "" {
-		c.WebhookSecret = DefaultWebhookSecret
-	}
-	if c.TokenTTL == 0 {
-		c.TokenTTL = 30 * time.Minute
-	}
+	c.APIKey = cmp.Or(c.APIKey, DefaultAPIKey)
+	c.WebhookSecret = cmp.Or(c.WebhookSecret, DefaultWebhookSecret)
+	c.TokenTTL = cmp.Or(c.TokenTTL, 30*time.Minute)
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
-	if c.Addr == "" {
-		c.Addr = "127.0.0.1:0"
-	}
+	c.Addr = cmp.Or(c.Addr, "127.0.0.1:0")
 	c.RetryDelays = slices.Clone(c.RetryDelays)
 	if c.RetryDelays == nil {
 		c.RetryDelays = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
@@ -192,16 +186,12 @@ func (c Config) withDefaults() Config {
 	}
 	client.Jar = nil
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if client.Timeout == 0 {
-		client.Timeout = 10 * time.Second
-	}
+	client.Timeout = cmp.Or(client.Timeout, 10*time.Second)
 	c.HTTPClient = &client
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
