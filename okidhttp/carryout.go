@@ -60,7 +60,7 @@ func (k *Kit) carryOut(ctx context.Context, w *work) (Outcome, error) {
 	// The sender hanging up is no reason to leave the work half done.
 	ctx = context.WithoutCancel(ctx)
 	var cancel context.CancelFunc
-	w.calls, cancel = context.WithTimeout(ctx, 2*k.cfg.CallbackTimeout)
+	w.calls, cancel = context.WithCancel(ctx)
 	defer k.keepLease(w, cancel)()
 	for range maxConflicts {
 		outcome, err := k.tryOnce(ctx, w)

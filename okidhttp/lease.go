@@ -27,11 +27,12 @@ func (k *Kit) takeLease(a *attempt, p *pending, now time.Time) {
 	a.lease = lease{owner: int64(randomNonZero()), until: now.Add(k.cfg.Lease), event: p.event}
 }
 
-// keepLease starts to renew the lease of w, until w.calls ends. It ends the calls
-// with cancel when somebody else has the lease, or may have it because the store
-// cannot be asked. The function that it returns ends both, and waits for a renewal
-// under way.
+// keepLease starts to renew the lease of w, for as long as the provider, Decide and
+// a callback may take. It ends the calls with cancel when that is over, and when
+// somebody else has the lease, or may have it because the store cannot be asked. The
+// function that it returns ends the calls and the renewal, for which it waits.
 func (k *Kit) keepLease(w *work, cancel context.CancelFunc) (stop func()) {
+	last := k.cfg.Now().Add(3 * k.cfg.CallbackTimeout)
 	until := w.h.readAt.Add(k.cfg.Lease) // it was taken after that
 	left := func() time.Duration { return until.Sub(k.cfg.Now()) }
 	if left() <= 0 {
@@ -54,7 +55,7 @@ func (k *Kit) keepLease(w *work, cancel context.CancelFunc) (stop func()) {
 		if err == nil {
 			until = begun.Add(k.cfg.Lease)
 		}
-		if errors.Is(err, errFenced) || left() <= 0 {
+		if errors.Is(err, errFenced) || left() <= 0 || !k.cfg.Now().Before(last) {
 			cancel()
 			return
 		}

@@ -117,3 +117,27 @@ func TestLeaseThatCannotBeRenewedEndsTheCallback(t *testing.T) {
 		assert.LessOrEqual(t, time.Since(claimedAt), w.kit.cfg.Lease)
 	})
 }
+
+// A callback that ignores its context does not keep the lease for ever.
+func TestCallbackThatNeverReturnsLosesTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		w := slowHost(t, func(context.Context) error {
+			<-release
+			return nil
+		})
+		n := notice{Reference: w.start("alice").Attempt, ID: "v1", Status: identity.Verified, At: time.Now()}
+		answered := make(chan int)
+		go func() { answered <- w.webhook(n) }()
+		<-time.After(3*w.kit.cfg.CallbackTimeout + 2*w.kit.cfg.Lease)
+
+		other := w.replica(func(c *Config) { c.Store, c.Now = w.kit.cfg.Store, time.Now })
+		runOnce(t, other)
+		assert.Equal(t, []string{"verified", "verified"}, w.host.heard())
+		assert.Equal(t, w.host.events[0].ID, w.host.events[1].ID)
+		assert.Equal(t, 200, w.gate("alice"))
+		close(release)
+		assert.Equal(t, 503, <-answered)
+		assert.Equal(t, 200, w.gate("alice"))
+	})
+}
