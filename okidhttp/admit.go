@@ -64,7 +64,7 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 // until it can. It returns the pending notice, if the host is to be told.
 func (k *Kit) take(at address, a *attempt, n identity.Notice, next identity.Status, src source, now time.Time) *pending {
 	unsettled := next == "" || next == identity.Verified &&
-		(k.cfg.OnVerified != nil || k.cfg.Decide != nil || k.cfg.ConfirmByFetch && src == fromWebhook)
+		(k.cfg.OnVerified != nil || k.cfg.Decide != nil || k.cfg.ConfirmByFetch && src == fromWebhook || k.cfg.RequireReturn && !a.returned)
 	a.events++
 	p := pending{
 		event:   a.events,

@@ -101,3 +101,12 @@ func TestHeldExpires(t *testing.T) {
 	assert.Equal(t, []string{"started", "expired", "verified"}, w.host.heard())
 	assert.Equal(t, 200, w.gate("mallory"))
 }
+
+// It is held though the host does not want to hear of it.
+func TestHeldThoughNobodyIsTold(t *testing.T) {
+	w, ref := relayed(t, func(c *Config) { c.OnVerified = nil })
+	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, 403, w.gate("mallory"))
+	w.get("mallory", "/verify/success?attempt="+ref)
+	assert.Equal(t, 200, w.gate("mallory"))
+}
