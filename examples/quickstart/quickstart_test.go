@@ -42,6 +42,21 @@ func TestQuickstart(t *testing.T) {
 		{"sdk broken", testSDKBroken},
 		{"no javascript", testNoJavaScript},
 		{"return_to", testReturnTo},
+		{"other device", testOtherDevice},
+		{"other device and return", testOtherDeviceAndReturn},
+		{"verdict by asking", testVerdictByAsking},
+		{"five tabs", testFiveTabs},
+		{"pending without stream", testPendingWithoutStream},
+		{"way out", testWayOut},
+		{"same site", testSameSite},
+		{"sdk calls twice", testSDKCallsTwice},
+		{"sdk gives up", testSDKGivesUp},
+		{"sdk host away", testSDKHostAway},
+		{"phone", testPhone},
+		{"keyboard", testKeyboard},
+		{"framing", testFraming},
+		{"injection", testInjection},
+		{"own front end", testOwnFrontEnd},
 		{"looks", testLooks},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, chromium) })
@@ -50,10 +65,11 @@ func TestQuickstart(t *testing.T) {
 
 // world is a quickstart that is running, and the simulated okID in it.
 type world struct {
-	fake   *okidtest.OKID
-	url    string
-	lines  lines
-	starts chan start
+	fake    *okidtest.OKID
+	url     string
+	lines   lines
+	starts  chan start
+	reports chan string // of what violates a page's policy
 }
 
 // start is a verification that the app asked okID for.
@@ -75,6 +91,19 @@ func (l lines) Write(line []byte) (int, error) {
 func newWorld(t *testing.T, chaos okidtest.Chaos, sdkURL string) *world {
 	t.Helper()
 	w := &world{lines: make(lines, 1000), starts: make(chan start, 1000)}
+	w.newFake(t, chaos)
+	if sdkURL == "" {
+		sdkURL = w.fake.SDKURL()
+	}
+	w.serve(t, func(ctx context.Context) error {
+		return serve(ctx, "127.0.0.1:0", w.lines, okid.Config{APIURL: w.fake.URL(), FrontendURL: w.fake.URL(), SDKURL: sdkURL}, getid.Config{})
+	})
+	return w
+}
+
+// newFake starts the simulated okID.
+func (w *world) newFake(t *testing.T, chaos okidtest.Chaos) {
+	t.Helper()
 	var err error
 	w.fake, err = okidtest.NewOKID(okidtest.Config{
 		Chaos:      chaos,
@@ -83,13 +112,6 @@ func newWorld(t *testing.T, chaos okidtest.Chaos, sdkURL string) *world {
 	require.NoError(t, err)
 	require.NoError(t, w.fake.Start())
 	t.Cleanup(w.fake.Close)
-	if sdkURL == "" {
-		sdkURL = w.fake.SDKURL()
-	}
-	w.serve(t, func(ctx context.Context) error {
-		return serve(ctx, "127.0.0.1:0", w.lines, okid.Config{APIURL: w.fake.URL(), FrontendURL: w.fake.URL(), SDKURL: sdkURL}, getid.Config{})
-	})
-	return w
 }
 
 // serve runs a quickstart until the test ends, and waits for the line that says
@@ -120,7 +142,7 @@ func (w *world) isOKID(origin string) bool {
 	if w.fake == nil {
 		return origin != w.url
 	}
-	return origin == w.fake.URL()
+	return origin == w.fake.URL() || origin == elsewhereURL(w.fake.URL())
 }
 
 // callbacks are the callbacks so far.
@@ -532,76 +554,4 @@ func testReturnTo(t *testing.T, chromium context.Context) {
 	}
 	try(len(elsewhere), "/?here#there", "/?here#there")
 	try(len(elsewhere)+1, w.url+"/?here", "/?here")
-}
-
-// testLooks walks through all pages in a window of each kind. Pages that scroll
-// sideways are trouble everywhere; with SCREENSHOTS set to a folder, one can look
-// at them.
-func testLooks(t *testing.T, chromium context.Context) {
-	for _, look := range []struct {
-		name          string
-		width, height int64
-		scheme        string
-	}{
-		{"phone-light", 320, 640, "light"},
-		{"phone-dark", 320, 640, "dark"},
-		{"desktop-light", 1200, 800, "light"},
-		{"desktop-dark", 1200, 800, "dark"},
-	} {
-		t.Run(look.name, func(t *testing.T) {
-			w := newWorld(t, okidtest.Chaos{Hold: true}, "")
-			u := visit(t, chromium, w, "ada")
-			u.resize(look.width, look.height, look.scheme)
-			u.open("/")
-			u.picture(look.name + "-01-log-in")
-			u.logIn()
-			u.picture(look.name + "-03-start")
-			u.open("/")
-			u.picture(look.name + "-02-home")
-			u.open("/members")
-			u.click("Start verification")
-			u.sees("Verify your identity")
-			u.sees("Begin")
-			u.picture(look.name + "-04-overlay")
-			u.click("Begin")
-			u.sees("How does it end?")
-			u.picture(look.name + "-05-choice")
-			u.click("Close the verification")
-			u.sees("Open it again")
-			u.picture(look.name + "-06-closed")
-			u.click("Open it again")
-			u.click("Refused")
-			u.sees("We are waiting for the result")
-			u.picture(look.name + "-07-pending")
-			require.NoError(t, w.fake.Release())
-			u.sees("You can try again")
-			u.picture(look.name + "-08-failed")
-			require.NoError(t, w.fake.SetChaos(okidtest.Chaos{}))
-			u.click("Try again")
-			u.click("Begin")
-			u.click("Verified by passport")
-			u.sees("hello ada")
-			u.picture(look.name + "-09-members")
-
-			stranger := visit(t, chromium, w, "otto")
-			stranger.forgive("net::ERR_BLOCKED_BY_CLIENT")
-			stranger.forgive("status of 404")
-			stranger.resize(look.width, look.height, look.scheme)
-			stranger.open((<-w.starts).SuccessURL)
-			stranger.sees("Continue where you began")
-			stranger.picture(look.name + "-10-stranger")
-			stranger.logIn()
-			stranger.open("/verify/nothing")
-			stranger.sees("Not found")
-			stranger.picture(look.name + "-11-not-found")
-			_, err := chromedp.Call(stranger.tab, network.SetBlockedURLs, network.SetBlockedURLsParams{
-				URLPatterns: []*network.BlockPattern{{URLPattern: w.fake.SDKURL(), Block: true}},
-			})
-			require.NoError(t, err)
-			stranger.open("/members")
-			stranger.click("Start verification")
-			stranger.sees("The verification does not start")
-			stranger.picture(look.name + "-12-blocked")
-		})
-	}
 }

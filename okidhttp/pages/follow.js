@@ -18,7 +18,7 @@ function follow(url, tell) {
     if (over) return;
     if (!window.EventSource) return ask();
     var mine = source = new EventSource(url);
-    timer = setTimeout(ask, 3000); // a proxy on the way may hold the stream back
+    timer = setTimeout(ask, 1500); // a proxy on the way may hold the stream back
     mine.addEventListener("status", function (event) {
       clearTimeout(timer);
       var body = JSON.parse(event.data);

@@ -1,0 +1,584 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/device"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/okid"
+	"github.com/okidkit/okidkit/okidhttp"
+	"github.com/okidkit/okidkit/okidtest"
+	"github.com/okidkit/okidkit/store"
+)
+
+const waiting = "We are waiting for the result of your verification."
+
+// The tab in which somebody began moves on when they finish on another device,
+// where nobody is logged in.
+func testOtherDevice(t *testing.T, chromium context.Context) {
+	eachStore(t, func(t *testing.T, stores []store.Store) {
+		w := site{stores: stores}.run(t)
+		u := visit(t, chromium, w, "olga")
+		u.comes()
+		u.click("Start verification")
+		u.sees("Begin")
+		begun := <-w.starts
+
+		phone := visit(t, chromium, w, "phone")
+		phone.finishesAt(w.flowURL(begun))
+		phone.sees("Continue where you began")
+		finished := time.Now()
+		u.isMember()
+		within(t, "from the phone's last page to the members' page", finished)
+		phone.do("see no name", chromedp.WaitNotPresent(`//*[contains(., "olga")]`))
+	})
+}
+
+// With RequireReturn the user says that they are back.
+func testOtherDeviceAndReturn(t *testing.T, chromium context.Context) {
+	w := site{configure: func(c *okidhttp.Config) { c.RequireReturn = true }}.run(t)
+	u := visit(t, chromium, w, "rosa")
+	u.comes()
+	u.click("Start verification")
+	u.sees("Begin")
+	begun := <-w.starts
+	phone := visit(t, chromium, w, "phone")
+	phone.finishesAt(w.flowURL(begun))
+	phone.sees("Continue where you began")
+	w.settled(t)
+	u.click("Close the verification")
+	u.click("I finished on another device")
+	u.isMember()
+}
+
+// The webhook is withheld, but the id is known: whoever comes back sees the verdict.
+func testVerdictByAsking(t *testing.T, chromium context.Context) {
+	eachStore(t, func(t *testing.T, stores []store.Store) {
+		w := site{stores: stores, chaos: okidtest.Chaos{Drop: true, Only: []string{okid.EventCompleted}}}.run(t)
+		u := visit(t, chromium, w, "vera")
+		u.comes()
+		u.begins()
+		w.settled(t)
+		began := time.Now()
+		u.click("Verified by passport")
+		u.isMember()
+		within(t, "from the last click to the members' page", began)
+	})
+}
+
+// Five tabs of one user wait, with three streams between them, and all move on.
+func testFiveTabs(t *testing.T, chromium context.Context) {
+	eachStore(t, func(t *testing.T, stores []store.Store) {
+		w := site{stores: stores, chaos: okidtest.Chaos{Hold: true}}.run(t)
+		u := visit(t, chromium, w, "tabea")
+		u.forgive("status of 429")
+		u.comes()
+		u.begins()
+		u.click("Verified by passport")
+		u.sees(waiting)
+		begun := <-w.starts
+		tabs := []*user{u}
+		for range 4 {
+			tab := u.newTab()
+			tab.open(begun.SuccessURL)
+			tab.sees(waiting)
+			tabs = append(tabs, tab)
+		}
+		require.NoError(t, w.fake.Release())
+		w.settled(t)
+		committed := time.Now()
+		for _, tab := range tabs {
+			tab.isMember()
+		}
+		within(t, "from the commit to the members' page in the last of five tabs", committed)
+	})
+}
+
+// However little of the live status comes through, the page moves on.
+func testPendingWithoutStream(t *testing.T, chromium context.Context) {
+	for name, instead := range map[string]string{
+		"none":      `delete window.EventSource`,
+		"held back": `window.EventSource = class { readyState = 1; addEventListener() {} close() {} }`,
+		"refused":   `window.EventSource = class { static CLOSED = 2; readyState = 2; addEventListener() {} close() {} constructor() { setTimeout(() => this.onerror()); } }`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := site{chaos: okidtest.Chaos{Hold: true}}.run(t)
+			u := visit(t, chromium, w, "paul")
+			u.runsFirst(instead)
+			u.comes()
+			u.begins()
+			u.click("Verified by passport")
+			u.sees(waiting)
+			require.NoError(t, w.fake.Release())
+			w.settled(t)
+			committed := time.Now()
+			u.isMember()
+			within(t, "from the commit to the members' page", committed)
+		})
+	}
+}
+
+// fastClock makes fifty seconds of a page's one.
+const fastClock = `{ const real = setTimeout; window.setTimeout = (f, ms) => real(f, ms / 50); }`
+
+// Nobody waits for ever.
+func testWayOut(t *testing.T, chromium context.Context) {
+	w := site{chaos: okidtest.Chaos{Hold: true}}.run(t)
+	u := visit(t, chromium, w, "walt")
+	u.comes()
+	u.click("Start verification")
+	u.sees("Begin")
+	begun := <-w.starts
+	u.open(begun.SuccessURL)
+	u.sees(waiting)
+	u.do("see no way out yet", chromedp.WaitNotVisible("section#slow"))
+	u.runsFirst(fastClock)
+	u.do("reload", chromedp.Reload())
+	u.sees("This takes longer than usual.")
+	u.click("Look again")
+	u.sees("This takes longer than usual.")
+	u.click("Continue the verification")
+	u.click("Begin")
+	u.sees("How does it end?")
+
+	silent := visit(t, chromium, w, "sina")
+	silent.comes()
+	silent.click("Start verification")
+	silent.sees("Begin")
+	begun = <-w.starts
+	silent.withoutJavaScript()
+	silent.open(begun.SuccessURL)
+	silent.sees("This takes longer than usual.") // at once, as nothing can count the minutes
+}
+
+// A top-level return from okID's own site, with each kind of cookie.
+func testSameSite(t *testing.T, chromium context.Context) {
+	for name, mode := range map[string]http.SameSite{"lax": http.SameSiteLaxMode, "strict": http.SameSiteStrictMode} {
+		t.Run(name, func(t *testing.T) {
+			w := site{sameSite: mode}.run(t)
+			u := visit(t, chromium, w, "stella")
+			u.comes()
+			u.click("Start verification")
+			u.sees("Begin")
+			u.finishesAt(w.flowURL(<-w.starts))
+			if mode == http.SameSiteStrictMode {
+				u.sees("Continue where you began") // the browser has kept the cookie back
+				u.click("Continue here instead")
+				u.sees("at home")
+				return
+			}
+			u.isMember()
+		})
+	}
+}
+
+// The SDK calls back twice, and about both; the user comes back once.
+func testSDKCallsTwice(t *testing.T, chromium context.Context) {
+	w := site{configure: func(c *okidhttp.Config) {
+		c.Providers = []identity.Provider{withBoot{c.Providers[0].(*okid.Provider), `function (config, onComplete, onError) {
+			setTimeout(function () { onComplete({}); onComplete({}); onError({}); onComplete(null); onError(); });
+		}`}}
+	}}.run(t)
+	u := visit(t, chromium, w, "toni")
+	u.comes()
+	u.click("Start verification")
+	u.sees(waiting)
+	assert.Contains(t, u.location(), "/verify/success?")
+	assert.Equal(t, 1, u.heard("page: One moment"))
+}
+
+// The SDK gives up after it had begun: the user can try again, and is told a code.
+func testSDKGivesUp(t *testing.T, chromium context.Context) {
+	w := site{configure: func(c *okidhttp.Config) {
+		c.Providers = []identity.Provider{withBoot{c.Providers[0].(*okid.Provider),
+			`async function (config, onComplete, onError) { await null; onError(new Error()); }`}}
+	}}.run(t)
+	u := visit(t, chromium, w, "gisa")
+	u.comes()
+	u.click("Start verification")
+	u.sees("If you did not finish, you can go on where you were.")
+	u.sees("tell support this code")
+	u.click("Continue the verification")
+	u.sees("If you did not finish")
+}
+
+// withBoot is okID with another way to start the SDK.
+type withBoot struct {
+	*okid.Provider
+	boot string
+}
+
+func (p withBoot) SDK(s identity.Session, locale string) identity.SDK {
+	sdk := p.Provider.SDK(s, locale)
+	sdk.Boot = p.boot
+	return sdk
+}
+
+// Nothing of the SDK's host can be reached: the page says so within ten seconds.
+func testSDKHostAway(t *testing.T, chromium context.Context) {
+	w := site{configure: func(c *okidhttp.Config) {
+		c.Providers = []identity.Provider{scriptAt{c.Providers[0].(*okid.Provider), "http://127.0.0.1:1/okid.js"}}
+	}}.run(t)
+	u := visit(t, chromium, w, "anna")
+	u.forgive("net::ERR_CONNECTION_REFUSED")
+	u.forgive("net::ERR_UNSAFE_PORT")
+	u.comes()
+	began := time.Now()
+	u.click("Start verification")
+	u.sees("The verification does not start")
+	within(t, "from the click to the message", began)
+	u.do("see a code", chromedp.WaitVisible(`[data-when="trouble"] code`))
+	u.click("Try again")
+	u.sees("The verification does not start")
+}
+
+// scriptAt is okID with its script at another address.
+type scriptAt struct {
+	*okid.Provider
+	url string
+}
+
+func (p scriptAt) SDK(s identity.Session, locale string) identity.SDK {
+	sdk := p.Provider.SDK(s, locale)
+	sdk.ScriptURL, sdk.Sources.Script = p.url, []string{p.url}
+	return sdk
+}
+
+// A phone, with its own pixels and fingers.
+func testPhone(t *testing.T, chromium context.Context) {
+	w := site{}.run(t)
+	u := visit(t, chromium, w, "fone")
+	u.do("be a phone", chromedp.Emulate(device.IPhone8))
+	u.comes()
+	u.picture("iphone-start")
+	u.begins()
+	u.click("Verified by passport")
+	u.isMember()
+}
+
+// The keyboard alone is enough, and shows where it is; nothing turns for those who
+// do not want it.
+func testKeyboard(t *testing.T, chromium context.Context) {
+	w := site{configure: func(c *okidhttp.Config) { c.Brand = okidhttp.Brand{Name: "The Cellar", HomeURL: "/home"} }}.run(t)
+	u := visit(t, chromium, w, "kim")
+	_, err := chromedp.Call(u.tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}},
+	})
+	require.NoError(t, err)
+	u.comes()
+	u.sees("Start verification")
+	focus := func() string {
+		outline, err := chromedp.Run(u.tab, chromedp.Evaluate[string](`{
+			const style = getComputedStyle(document.activeElement);
+			style.outlineStyle + " " + style.outlineWidth + " " + document.activeElement.textContent.trim()
+		}`))
+		require.NoError(t, err)
+		return outline
+	}
+	u.do("press tab", chromedp.KeyEvent(kb.Tab))
+	assert.Equal(t, "solid 3px The Cellar", focus())
+	u.do("press tab", chromedp.KeyEvent(kb.Tab))
+	assert.Equal(t, "solid 3px Start verification", focus())
+	u.picture("focus")
+	u.do("press enter", chromedp.KeyEvent(kb.Enter))
+	u.sees("Begin")
+	u.open((<-w.starts).SuccessURL)
+	u.sees(waiting)
+	motion, err := chromedp.Run(u.tab, chromedp.Evaluate[string](`getComputedStyle(document.querySelector(".wait")).animationName`))
+	require.NoError(t, err)
+	assert.Equal(t, "none", motion)
+}
+
+// No other page may frame the kit's, where a click could be stolen.
+func testFraming(t *testing.T, chromium context.Context) {
+	w := site{own: func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		_, _ = fmt.Fprint(rw, `<!doctype html><link rel="icon" href="data:,"><title>Framed</title><iframe src="/verify/page"></iframe>`)
+	}}.run(t)
+	u := visit(t, chromium, w, "fritz")
+	u.forgive("frame-ancestors")
+	u.forgive("net::ERR_BLOCKED_BY_RESPONSE")
+	u.comes()
+	u.open("/own")
+	u.do("see an empty frame", chromedp.WaitNotPresent(`//button[contains(., "Start verification")]`))
+	select {
+	case report := <-w.reports: // so that the collector is known to collect
+		assert.Contains(t, report, "frame-ancestors")
+	case <-time.After(stepTimeout):
+		t.Error("the browser has framed the page")
+	}
+}
+
+// What looks like markup stays text.
+func testInjection(t *testing.T, chromium context.Context) {
+	const evil = `/"'></script><script>console.error('evil')</script><img src=x onerror=console.error('evil')>` + "\u2028"
+	w := site{configure: func(c *okidhttp.Config) {
+		c.Brand.Name = `</title><script>console.error('evil')</script>`
+		c.Texts = map[string]map[string]string{"en": {"Start verification": `<script>console.error('evil')</script>`}}
+	}}.run(t)
+	u := visit(t, chromium, w, "eve")
+	u.open("/home")
+	u.submit("/login", "user", u.name)
+	for _, query := range []string{"return_to=", "attempt=", "provider=", "lang="} {
+		u.forgive("status of 404")
+		u.open("/verify/page?" + query + template.URLQueryEscaper(evil))
+	}
+	u.forgive("status of 400")
+	u.submit("/verify/start", "locale", evil)
+	u.sees("Cannot be read")
+	u.submit("/verify/start", "return_to", evil)
+	u.sees("Begin")
+}
+
+// The example of docs/front-end.md works as it stands, under the policy that the
+// provider asks for.
+func testOwnFrontEnd(t *testing.T, chromium context.Context) {
+	doc, err := os.ReadFile("../../docs/front-end.md")
+	require.NoError(t, err)
+	var script strings.Builder
+	for _, block := range regexp.MustCompile("(?s)```js\n(.*?)```").FindAllSubmatch(doc, -1) {
+		script.Write(block[1])
+	}
+	require.Contains(t, script.String(), "async function verify()")
+	var sources identity.Sources
+	w := site{
+		configure: func(c *okidhttp.Config) { sources = c.Providers[0].SDK(identity.Session{}, "").Sources },
+		own: func(rw http.ResponseWriter, _ *http.Request) {
+			list := func(first string, more []string) string { return strings.Join(append([]string{first}, more...), " ") }
+			rw.Header().Set("Content-Type", "text/html")
+			rw.Header().Set("Content-Security-Policy", strings.Join([]string{
+				"default-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
+				list("script-src 'nonce-r4nd0m'", sources.Script), list("style-src 'self'", sources.Style),
+				list("connect-src 'self'", sources.Connect), list("img-src 'self' data:", sources.Image), list("frame-src", sources.Frame),
+			}, "; "))
+			rw.WriteHeader(http.StatusOK)
+			_, _ = fmt.Fprintf(rw, `<!doctype html><link rel="icon" href="data:,"><title>Own</title><p id="state"></p><button>Verify me</button>
+				<script nonce="r4nd0m">%s
+				document.querySelector("button").onclick = () => verify();</script>`, script.String())
+		},
+	}.run(t)
+	u := visit(t, chromium, w, "otti")
+	u.open("/home")
+	u.submit("/login", "user", u.name)
+	u.open("/own")
+	u.click("Verify me")
+	u.click("Begin")
+	u.click("Verified by passport")
+	u.sees("at home")
+
+	other := visit(t, chromium, w, "oda") // who finishes on another device
+	other.open("/home")
+	other.submit("/login", "user", other.name)
+	other.open("/own")
+	<-w.starts
+	other.click("Verify me")
+	other.sees("Begin")
+	w.verify(t, <-w.starts)
+	other.sees("at home")
+}
+
+// testLooks walks through all pages in windows of each kind and in each language.
+// No page may scroll sideways, nor give axe anything serious to find. With
+// SCREENSHOTS set to a folder, one can look at them.
+func testLooks(t *testing.T, chromium context.Context) {
+	axe := readAxe(t)
+	for _, look := range []struct {
+		name          string
+		width, height int64
+		scheme        string
+		language      string
+		change        func(*okidhttp.Config)
+	}{
+		{"phone-light", 320, 640, "light", "en", nil},
+		{"phone-dark", 320, 640, "dark", "en", nil},
+		{"desktop-light", 1200, 800, "light", "en", cellar},
+		{"desktop-dark", 1200, 800, "dark", "en", cellar},
+		{"phone-nl", 320, 640, "light", "nl", nil},
+		{"phone-de", 320, 640, "light", "de", nil},
+		{"phone-fr", 320, 640, "light", "fr", nil},
+		{"phone-es", 320, 640, "light", "es", nil},
+		{"phone-ar", 320, 640, "light", "ar", arabic},
+	} {
+		t.Run(look.name, func(t *testing.T) {
+			w := site{chaos: okidtest.Chaos{Hold: true}, configure: func(c *okidhttp.Config) {
+				c.Providers = []identity.Provider{reviewing{c.Providers[0].(*okid.Provider)}}
+				c.StartLimit = okidhttp.AtMost(3, 24*time.Hour)
+				if look.change != nil {
+					look.change(c)
+				}
+			}}.run(t)
+			n := 0
+			dress := func(u *user) {
+				u.resize(look.width, look.height, look.scheme)
+				u.forgive("status of 4")
+				_, err := chromedp.Call(u.tab, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": look.language}})
+				require.NoError(t, err)
+			}
+			visible := func(u *user, selector, name string) {
+				u.do("see "+name, chromedp.WaitVisible(selector))
+				n++
+				u.picture(fmt.Sprintf("%s-%02d-%s", look.name, n, name))
+				u.passes(axe, name)
+			}
+			u := visit(t, chromium, w, "ada")
+			dress(u)
+			u.comes()
+			visible(u, "form .button", "start")
+			u.press("form .button")
+			u.click("Close the verification")
+			visible(u, `[data-when="open"]`, "sdk-closed")
+			for _, state := range []string{"wait", "trouble", "unsent"} {
+				u.do("show "+state, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("[data-when]").forEach((each) => { each.hidden = each.dataset.when !== "`+state+`"; })`))
+				visible(u, `[data-when="`+state+`"]`, "sdk-"+state)
+			}
+			begun := <-w.starts
+			u.open(begun.SuccessURL)
+			visible(u, "main > h1", "pending")
+			u.do("wait for two minutes", chromedp.Evaluate[chromedp.Void](`document.getElementById("slow").hidden = false`))
+			visible(u, "section#slow", "pending-slow")
+			u.open(begun.ErrorURL)
+			visible(u, "section#slow", "pending-stopped")
+			u.press("section#slow .button")
+			u.click("Begin")
+			require.NoError(t, w.fake.Release())
+			w.settled(t)
+			u.open("/verify/page")
+			visible(u, "form .button", "start-begun")
+			u.open(w.url + "/verify/page")
+			u.press("form .button")
+			u.click("Refused")
+			visible(u, "section#slow", "pending-refused")
+			require.NoError(t, w.fake.Release())
+			visible(u, "form .button", "start-failed")
+
+			require.NoError(t, w.fake.SetChaos(okidtest.Chaos{}))
+			u.press("form .button")
+			u.click("Begin")
+			u.click("Expired") // which the provider calls a review here
+			u.do("see the review", chromedp.WaitNotPresent("main > div.wait"))
+			visible(u, `main > [role="status"]`, "review")
+			u.open("/verify/page")
+			visible(u, "form .button", "start-review")
+			u.press("form .button")
+			u.sees("Begin")
+			_, last := <-w.starts, <-w.starts
+			w.verify(t, last)
+			u.sees("at home")
+			u.submit("/verify/start", "", "")
+			visible(u, "main > h1", "already-verified")
+
+			stranger := visit(t, chromium, w, "otto")
+			dress(stranger)
+			stranger.open(begun.SuccessURL)
+			visible(stranger, "main > h1", "stranger")
+			stranger.open("/verify/page")
+			visible(stranger, "main > h1", "log-in")
+			stranger.open("/home")
+			stranger.submit("/login", "user", "otto")
+			stranger.open("/verify/page?attempt=x")
+			visible(stranger, "main > h1", "not-found")
+
+			blind := visit(t, chromium, w, "nino")
+			dress(blind)
+			blind.comes()
+			blind.withoutJavaScript()
+			blind.press("form .button")
+			blind.do("see the words", chromedp.WaitVisible("noscript h1"))
+			blind.picture(look.name + "-no-javascript")
+		})
+	}
+}
+
+// cellar has a brand.
+func cellar(c *okidhttp.Config) {
+	c.Brand = okidhttp.Brand{Name: "The Cellar", Color: "#7a1f3d", LogoURL: "/logo.svg", HomeURL: "/home"}
+}
+
+// arabic has texts of its own, from right to left.
+func arabic(c *okidhttp.Config) {
+	c.Brand = okidhttp.Brand{Name: "القبو", HomeURL: "/home"}
+	c.Texts = map[string]map[string]string{"ar": {
+		"Verify your identity": "تحقق من هويتك",
+		"This part of the site needs to know who you are. It takes about two minutes.": "يحتاج هذا الجزء من الموقع إلى معرفة من أنت. يستغرق ذلك حوالي دقيقتين.",
+		"Have your passport or identity card at hand.":                                 "جهّز جواز سفرك أو بطاقة هويتك.",
+		"You need a camera; a phone works best.":                                       "تحتاج إلى كاميرا، والهاتف هو الأفضل.",
+		"Start verification":                                                           "ابدأ التحقق",
+	}}
+}
+
+// reviewing is okID where an expired verification is one that a person looks at,
+// since version 1 of its API has no word for that.
+type reviewing struct{ *okid.Provider }
+
+func (p reviewing) VerifyWebhook(h http.Header, body []byte, now time.Time) (identity.Notice, error) {
+	n, err := p.Provider.VerifyWebhook(h, body, now)
+	return reviewed(n), err
+}
+
+func (p reviewing) Fetch(ctx context.Context, id string) (identity.Notice, error) {
+	n, err := p.Provider.Fetch(ctx, id)
+	return reviewed(n), err
+}
+
+func reviewed(n identity.Notice) identity.Notice {
+	if n.Verification.Status == identity.Expired {
+		n.Verification.Status = identity.Review
+	}
+	return n
+}
+
+// readAxe is axe-core, or "" where it is not installed; see .ci/run.
+func readAxe(t *testing.T) string {
+	t.Helper()
+	axe, err := os.ReadFile("testdata/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("the browser tests need axe-core: ", err)
+		}
+		t.Log("there is no axe-core here: nobody has looked for barriers")
+	}
+	return string(axe)
+}
+
+// passes lets axe look at the page.
+func (u *user) passes(axe, page string) {
+	u.t.Helper()
+	if axe == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(u.tab, stepTimeout)
+	defer cancel()
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[string](axe+`;
+		axe.run({ resultTypes: ["violations"] }).then((r) => JSON.stringify(r.violations.map((v) => ({ id: v.id, impact: v.impact, nodes: v.nodes.map((n) => n.html + " " + n.failureSummary) }))))`,
+		chromedp.EvalAwaitPromise))
+	require.NoError(u.t, err, page)
+	var violations []struct {
+		ID, Impact string
+		Nodes      []string
+	}
+	require.NoError(u.t, json.Unmarshal([]byte(found), &violations))
+	for _, v := range violations {
+		if slices.Contains([]string{"serious", "critical"}, v.Impact) {
+			assert.Fail(u.t, "axe: "+page+": "+v.ID, "%s: %s", v.Impact, v.Nodes)
+		} else {
+			u.t.Logf("axe: %s: %s: %s: %s", page, v.Impact, v.ID, v.Nodes)
+		}
+	}
+}
