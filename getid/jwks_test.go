@@ -48,6 +48,7 @@ func garbage() map[string]func(*http.Request) (*http.Response, error) {
 		"too long":      always(http.StatusOK, jwks(jwk(keyPair(0), ""))+strings.Repeat(" ", 256<<10)),
 		"endless":       new(endless).serve,
 		"500":           always(http.StatusInternalServerError, jwks(jwk(keyPair(0), ""))),
+		"503":           always(http.StatusServiceUnavailable, "canary"), // in one fetch it is asked for once
 		"404":           always(http.StatusNotFound, "canary"),
 		"202":           always(http.StatusAccepted, jwks(jwk(keyPair(0), ""))),
 		"redirect": func(*http.Request) (*http.Response, error) {
