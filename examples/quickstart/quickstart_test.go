@@ -532,6 +532,7 @@ func (u *user) comesBack(returnTo string) (after, again string) {
 	u.submit("/login", "user", u.name)
 	u.submit("/verify/start", "return_to", returnTo)
 	begun := <-u.w.starts
+	u.open("about:blank") // or the page would move on by itself
 	u.w.verify(u.t, begun)
 	u.open(begun.SuccessURL)
 	after = u.location()
