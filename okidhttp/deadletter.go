@@ -224,7 +224,9 @@ func (k *Kit) eachDeadLetter(ctx context.Context, f func(address, DeadLetter) bo
 		}
 		for _, at := range list.addresses {
 			h, err := k.load(ctx, at.subject)
-			if err != nil {
+			if errors.Is(err, errCorrupt) {
+				continue // Run says so, and the others are still of use
+			} else if err != nil {
 				return err
 			}
 			a := h.find(at.attempt)

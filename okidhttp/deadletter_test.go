@@ -213,3 +213,16 @@ func TestDeadLettersEnd(t *testing.T) {
 	}
 	assert.ErrorIs(t, failed, errStoreIsAway)
 }
+
+// A record that cannot be read does not hide the others.
+func TestDeadLettersBesideACorruptRecord(t *testing.T) {
+	w, _ := givenUp(t, identity.Failed)
+	broken := address{subject: hashSubject("bob")}
+	require.NoError(t, w.store.Put(t.Context(), broken.subject.key(), store.Write{Value: []byte("?"), Version: 1, TTL: time.Hour}))
+	require.NoError(t, w.kit.rewriteList(t.Context(), listShard(broken.subject), func(l *deadList) bool {
+		i, _ := l.find(broken)
+		l.addresses = slices.Insert(l.addresses, i, broken)
+		return true
+	}))
+	assert.Len(t, deadLetters(t, w.kit), 1)
+}
