@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -557,6 +558,60 @@ func TestGetIDKeys(t *testing.T) {
 		receive(t, s.lines)
 		s.stop(t)
 	})
+}
+
+// While 200 clients present tokens whose signature must be checked, and is wrong,
+// okID's webhooks are taken and the gate opens.
+func TestGetIDFlood(t *testing.T) {
+	t.Parallel()
+	c := newCheckin(t, okidtest.GetIDConfig{})
+	s := c.launch(t, launch, nil)
+	mallory := s.logIn(t, "mallory")
+	id, _ := c.Begin()
+	claims := make([]string, 10)
+	for i := range claims {
+		claims[i] = c.claimWith(t, id, okidtest.Token{Signature: okidtest.SignedOtherKey})
+	}
+	var bystanders []*attempt
+	for i := range 10 {
+		bystanders = append(bystanders, s.logIn(t, fmt.Sprint("user-", i)).begin(t))
+	}
+	ended := make(chan struct{})
+	var flood, begun sync.WaitGroup
+	var refused atomic.Int64
+	begun.Add(200)
+	for i := range 200 {
+		flood.Go(func() {
+			first := true
+			for {
+				got := mallory.claims(t, claims[i%len(claims)])
+				assert.Contains(t, []int{401, 503}, got.status) // wrong, or no turn in time
+				refused.Add(1)
+				if first {
+					begun.Done()
+					first = false
+				}
+				select {
+				case <-ended:
+					return
+				default:
+				}
+			}
+		})
+	}
+	begun.Wait()
+	before := now()
+	for _, a := range bystanders {
+		require.Equal(t, http.StatusOK, s.deliver(t, s.signed(completed(a, a.id))).status)
+		s.told(t, a, "verified")
+		a.user.opened(t)
+	}
+	took := now().Sub(before)
+	close(ended)
+	flood.Wait()
+	t.Logf("%d webhooks and their gates took %v beside %d refused claims", len(bystanders), took, refused.Load())
+	assert.Zero(t, c.asked("/verifications/"))
+	s.stop(t)
 }
 
 // A claim outlives all processes, and so does whose it is.
