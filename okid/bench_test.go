@@ -48,7 +48,7 @@ func benchHeader(now time.Time) http.Header {
 	}
 }
 
-func benchProvider(b *testing.B) *Provider {
+func benchProvider(b testing.TB) *Provider {
 	p, err := New(Config{APIKey: "key", WebhookSecrets: []string{benchSecret}})
 	require.NoError(b, err)
 	return p

@@ -2,24 +2,37 @@ package okidhttp_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/okidkit/okidkit/getid"
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/redistest"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidhttp"
 	"github.com/okidkit/okidkit/okidtest"
+	"github.com/okidkit/okidkit/redisstore"
 )
 
 // serve runs a handler without a network.
-func serve(b *testing.B, h http.Handler, r *http.Request, body []byte, want int) {
+func serve(b testing.TB, h http.Handler, r *http.Request, body []byte, want int) {
 	b.Helper()
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	w := httptest.NewRecorder()
@@ -41,15 +54,9 @@ func completed(attempt string, now time.Time) (http.Header, []byte) {
 // has seen.
 func BenchmarkWebhook(b *testing.B) {
 	kit, fake := app(func(c *okidhttp.Config) {
-		c.OnVerified = nil
-		c.StartLimit = okidhttp.AtMost(32, time.Nanosecond)
+		c.OnVerified = noCallback
 	})
 	defer fake.Close()
-	newRequest := func(h http.Header) *http.Request {
-		r := httptest.NewRequest("POST", "/verify/webhook", nil)
-		r.Header = h
-		return r
-	}
 
 	b.Run("floor", func(b *testing.B) {
 		var mu sync.Mutex
@@ -77,19 +84,53 @@ func BenchmarkWebhook(b *testing.B) {
 			seen[webhook.Data.ID+webhook.Event] = true
 		})
 		header, body := completed("r", time.Now())
-		r := newRequest(header)
+		r := webhookRequest(header)
 		b.ReportAllocs()
 		for b.Loop() {
 			serve(b, floor, r, body, 200)
 		}
 	})
+	benchmarkWebhook(b, kit)
+}
+
+// BenchmarkWebhookRedis has the same on Redis, beside the one command with which
+// hosts mark an event as seen.
+func BenchmarkWebhookRedis(b *testing.B) {
+	client, ok := redisClient(b)
+	if !ok {
+		return
+	}
+	kit, fake := app(onRedis(b, client, func(c *okidhttp.Config) { c.OnVerified = noCallback }))
+	defer fake.Close()
+
+	b.Run("floor", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if err := client.SetNX(b.Context(), fmt.Sprintf("seen:%p %d", b, i), 1, 24*time.Hour).Err(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	benchmarkWebhook(b, kit)
+}
+
+func noCallback(context.Context, okidhttp.Event) error { return nil }
+
+func webhookRequest(h http.Header) *http.Request {
+	r := httptest.NewRequest("POST", "/verify/webhook", nil)
+	r.Header = h
+	return r
+}
+
+// benchmarkWebhook delivers verdicts, each once or one again and again.
+func benchmarkWebhook(b *testing.B, kit *okidhttp.Kit) {
 	b.Run("fresh", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
 			b.StopTimer()
-			attempt, _ := start(kit, string(rune(i)))
+			attempt, _ := start(kit, fmt.Sprintf("%p %d", b, i))
 			header, body := completed(attempt, time.Now())
-			r := newRequest(header)
+			r := webhookRequest(header)
 			b.StartTimer()
 			serve(b, kit, r, body, 200)
 		}
@@ -97,7 +138,7 @@ func BenchmarkWebhook(b *testing.B) {
 	b.Run("duplicate", func(b *testing.B) {
 		attempt, _ := start(kit, "duplicate")
 		header, body := completed(attempt, time.Now())
-		r := newRequest(header)
+		r := webhookRequest(header)
 		b.ReportAllocs()
 		for b.Loop() {
 			serve(b, kit, r, body, 200)
@@ -105,35 +146,258 @@ func BenchmarkWebhook(b *testing.B) {
 	})
 }
 
-func BenchmarkRequireVerified(b *testing.B) {
-	kit, fake := app(nil)
-	defer fake.Close()
-	attempt, _ := start(kit, "alice")
+// redisClient is connected to a server of the benchmark's own.
+func redisClient(b *testing.B) (*redis.Client, bool) {
+	addr, ok := redistest.Server(b)
+	if !ok {
+		return nil, false
+	}
+	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	b.Cleanup(func() { _ = client.Close() })
+	return client, true
+}
+
+// onRedis is a change of app's, and another one.
+func onRedis(b *testing.B, client *redis.Client, also func(*okidhttp.Config)) func(*okidhttp.Config) {
+	return func(c *okidhttp.Config) {
+		s, err := redisstore.New(client)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Store = s
+		also(c)
+	}
+}
+
+// verified makes a user one.
+func verified(b testing.TB, kit *okidhttp.Kit, user string) {
+	b.Helper()
+	attempt, _ := start(kit, user)
 	header, body := completed(attempt, time.Now())
-	r := httptest.NewRequest("POST", "/verify/webhook", bytes.NewReader(body))
-	r.Header = header
-	deliver(kit, r)
-	bare := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	for name, h := range map[string]http.Handler{"floor": bare, "gate": kit.RequireVerified(bare)} {
+	serve(b, kit, webhookRequest(header), body, 200)
+}
+
+func asUser(user, target string) *http.Request {
+	r := httptest.NewRequest("GET", target, nil)
+	r.Header.Set("User", user)
+	return r
+}
+
+var bare = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+
+// BenchmarkRequireVerified is the gate, and what is behind it.
+func BenchmarkRequireVerified(b *testing.B) {
+	kit, fake := app(func(c *okidhttp.Config) { c.OnVerified = noCallback })
+	defer fake.Close()
+	verified(b, kit, "alice")
+	run := func(name string, h http.Handler) {
 		b.Run(name, func(b *testing.B) {
-			r := httptest.NewRequest("GET", "/cellar/", nil)
-			r.Header.Set("User", "alice")
+			r := asUser("alice", "/cellar/")
 			b.ReportAllocs()
 			for b.Loop() {
 				serve(b, h, r, nil, 200)
 			}
 		})
 	}
+	run("floor", bare)
+	run("gate", kit.RequireVerified(bare))
 }
 
+// BenchmarkRequireVerifiedRedis is the gate beside one GET of as many bytes as the
+// record has.
+func BenchmarkRequireVerifiedRedis(b *testing.B) {
+	client, ok := redisClient(b)
+	if !ok {
+		return
+	}
+	kit, fake := app(onRedis(b, client, func(c *okidhttp.Config) { c.OnVerified = noCallback }))
+	defer fake.Close()
+	verified(b, kit, "alice")
+
+	b.Run("floor", func(b *testing.B) {
+		if err := client.Set(b.Context(), "plain", make([]byte, 400), 0).Err(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := client.Get(b.Context(), "plain").Err(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("gate", func(b *testing.B) {
+		gate, r := kit.RequireVerified(bare), asUser("alice", "/cellar/")
+		b.ReportAllocs()
+		for b.Loop() {
+			serve(b, gate, r, nil, 200)
+		}
+	})
+}
+
+// BenchmarkStatus stands beside an answer that is known already.
 func BenchmarkStatus(b *testing.B) {
 	kit, fake := app(nil)
 	defer fake.Close()
 	attempt, _ := start(kit, "alice")
-	r := httptest.NewRequest("GET", "/verify/status?attempt="+attempt, nil)
-	r.Header.Set("User", "alice")
-	b.ReportAllocs()
-	for b.Loop() {
-		serve(b, kit, r, nil, 200)
+	known := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"status": "created", "updated_at": time.Unix(1, 0), "retry_after": 1})
+	})
+	run := func(name string, h http.Handler) {
+		b.Run(name, func(b *testing.B) {
+			r := asUser("alice", "/verify/status?attempt="+attempt)
+			b.ReportAllocs()
+			for b.Loop() {
+				serve(b, h, r, nil, 200)
+			}
+		})
+	}
+	run("floor", known)
+	run("status", kit)
+}
+
+// BenchmarkStart stands beside the call of the provider that no start can do
+// without, here to a fake in this process.
+func BenchmarkStart(b *testing.B) {
+	var provider identity.Provider
+	kit, fake := app(func(c *okidhttp.Config) { provider = c.Providers[0] })
+	defer fake.Close()
+
+	b.Run("floor", func(b *testing.B) {
+		r := identity.StartRequest{
+			Reference:   strings.Repeat("r", 96),
+			CallbackURL: "https://app.example/verify/webhook?provider=okid",
+			SuccessURL:  "https://app.example/verify/success?attempt=" + strings.Repeat("r", 96),
+			ErrorURL:    "https://app.example/verify/error?attempt=" + strings.Repeat("r", 96),
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := provider.Start(b.Context(), r); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("new", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			r := httptest.NewRequest("POST", "/verify/start", nil)
+			r.Header.Set("User", fmt.Sprintf("%p %d", b, i))
+			serve(b, kit, r, nil, 201)
+		}
+	})
+	b.Run("resumed", func(b *testing.B) {
+		start(kit, "alice")
+		r := httptest.NewRequest("POST", "/verify/start", nil)
+		r.Header.Set("User", "alice")
+		b.ReportAllocs()
+		for b.Loop() {
+			serve(b, kit, r, nil, 200)
+		}
+	})
+}
+
+// BenchmarkClaim is what a browser hands over from GetID, beside what cannot be
+// saved: two checks of a P-521 signature, one of the claim's token and one of the
+// result's, and the question to GetID, here to a fake in this process, which has to
+// sign its answer. What can be refused without a check of a signature is.
+func BenchmarkClaim(b *testing.B) {
+	getID, err := okidtest.NewGetID(okidtest.GetIDConfig{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := getID.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer getID.Close()
+	provider, err := getid.New(getid.Config{APIKey: okidtest.DefaultGetIDKey, BaseURL: getID.URL(), JWKSURL: getID.JWKSURL()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	kit, fake := app(func(c *okidhttp.Config) {
+		c.Providers = []identity.Provider{provider}
+		c.OnVerified = noCallback
+	})
+	defer fake.Close()
+	approved := func() (id string, claim []byte) {
+		id, claim = getID.Begin()
+		if err := getID.Complete(id, okidtest.Approved, nil); err != nil {
+			b.Fatal(err)
+		}
+		return id, claim
+	}
+	claimOf := func(user string) *http.Request {
+		r := httptest.NewRequest("POST", "/verify/claim", nil)
+		r.Header.Set("User", user)
+		return r
+	}
+	_, ours := approved()
+	serve(b, kit, claimOf("alice"), ours, 200) // and the keys are there
+
+	b.Run("floor", func(b *testing.B) {
+		key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sum := sha512.Sum512([]byte("token"))
+		signature, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+		if err != nil {
+			b.Fatal(err)
+		}
+		id, _ := approved()
+		question, err := http.NewRequest("GET", getID.URL()+"/verifications/results/"+id, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		question.Header.Set("X-API-Key", okidtest.DefaultGetIDKey)
+		b.ReportAllocs()
+		for b.Loop() {
+			for range 2 {
+				if !ecdsa.VerifyASN1(&key.PublicKey, sum[:], signature) {
+					b.Fatal("signature is good")
+				}
+			}
+			answer, err := http.DefaultClient.Do(question)
+			if err != nil || answer.StatusCode != 200 {
+				b.Fatal(answer, err)
+			}
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+		}
+	})
+	b.Run("good", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			b.StopTimer()
+			_, claim := approved()
+			r := claimOf(fmt.Sprintf("%p %d", b, i))
+			b.StartTimer()
+			serve(b, kit, r, claim, 200)
+		}
+	})
+	refused := func(name string, claim []byte, want int) {
+		b.Run(name, func(b *testing.B) {
+			r := claimOf("mallory")
+			b.ReportAllocs()
+			for b.Loop() {
+				serve(b, kit, r, claim, want)
+			}
+		})
+	}
+	refused("of another user", ours, 409)
+	refused("broken", ours[:len(ours)-1], 400)
+	id, _ := approved()
+	for _, tt := range []struct {
+		name  string
+		token okidtest.Token
+	}{
+		{"unsigned", okidtest.Token{Signature: okidtest.Unsigned}},
+		{"expired", okidtest.Token{Claims: map[string]any{"exp": 1}}},
+		{"of another issuer", okidtest.Token{Claims: map[string]any{"iss": "another"}}},
+	} {
+		claim, err := getID.Claim(id, tt.token)
+		if err != nil {
+			b.Fatal(err)
+		}
+		refused(tt.name, claim, 401)
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/okidkit/okidkit/internal/load/cases"
@@ -35,7 +37,8 @@ func main() {
 	options.Flags(flag.CommandLine)
 	streams := flag.Int("streams", 0, "open so many streams of the live status, instead of the cases")
 	flag.Parse()
-	ctx := context.Background()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) // so that Redis is stopped
+	defer stop()
 	var err error
 	if *streams > 0 {
 		err = measureStreams(ctx, *streams, idleTime, os.Stdout)

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // Every request of every case is answered with 200, and there is a row for each.
 func TestCases(t *testing.T) {
 	var out strings.Builder
-	require.NoError(t, harness.Run(t.Context(), cases.All(), harness.Options{Rounds: 2, Seconds: 0.05}, &out))
+	require.NoError(t, harness.Run(t.Context(), cases.All(), harness.Options{Rounds: 1, Seconds: 0.01}, &out))
 	for _, c := range cases.All() {
 		if !c.Redis || installed(t) {
 			assert.Contains(t, out.String(), "| "+c.Name+" |")
@@ -36,7 +36,7 @@ func TestCases(t *testing.T) {
 // A case comes with those that it is compared with.
 func TestOnly(t *testing.T) {
 	var out strings.Builder
-	options := harness.Options{Rounds: 1, Seconds: 0.01, Only: "gate"}
+	options := harness.Options{Rounds: 2, Seconds: 0.01, Only: "gate"}
 	require.NoError(t, harness.Run(t.Context(), cases.All(), options, &out))
 	assert.Equal(t, 2+2, strings.Count(out.String(), "\n"), out.String())
 	options.Only = "gate,none"

@@ -19,8 +19,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -97,7 +99,9 @@ func Main(cases []Case) {
 	var o Options
 	o.Flags(flag.CommandLine)
 	flag.Parse()
-	if err := Run(context.Background(), cases, o, os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) // so that Redis is stopped
+	defer stop()
+	if err := Run(ctx, cases, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}

@@ -1,0 +1,105 @@
+package memstore
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/okidkit/okidkit/store"
+)
+
+// manyRecords, in the environment, is how many records BenchmarkGrowth compares
+// with a thousand.
+const manyRecords = "BENCHMARK_RECORDS"
+
+// BenchmarkGrowth calls each method by turns where there are a thousand records and
+// where there are many, and reports the medians, which are less moved by what else
+// the machine does than means are. All records are due some day, and ten now. The
+// floor is a map with a lock.
+func BenchmarkGrowth(b *testing.B) {
+	const few = 1_000
+	many := 10 * few
+	if text := os.Getenv(manyRecords); text != "" {
+		var err error
+		if many, err = strconv.Atoi(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	type growing struct {
+		*Store
+		keys     []string
+		versions map[string]uint64
+		mu       sync.Mutex
+		plain    map[string][]byte
+	}
+	ctx, value := b.Context(), make([]byte, 700)
+	var stores []*growing
+	for _, n := range []int{few, many} {
+		s, keys := filled(b, n, time.Hour)
+		g := &growing{Store: s, keys: keys, versions: make(map[string]uint64, n), plain: make(map[string][]byte, n)}
+		for _, key := range keys {
+			g.versions[key], g.plain[key] = 1, bytes.Clone(value)
+		}
+		for i := range 10 {
+			if err := s.Put(ctx, fmt.Sprint("due", i), store.Write{Value: value, Version: 1, TTL: 24 * time.Hour, DueIn: 1}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		stores = append(stores, g)
+	}
+	for _, method := range []struct {
+		name string
+		call func(s *growing, i int) error
+	}{
+		{"floor", func(s *growing, i int) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			_ = bytes.Clone(s.plain[s.keys[i%len(s.keys)]])
+			return nil
+		}},
+		{"Get", func(s *growing, i int) error {
+			_, err := s.Get(ctx, s.keys[i%len(s.keys)])
+			return err
+		}},
+		{"Put", func(s *growing, i int) error {
+			key := s.keys[i%len(s.keys)]
+			old := s.versions[key]
+			s.versions[key]++
+			return s.Put(ctx, key, store.Write{Value: value, Replaces: old, Version: old + 1, TTL: 24 * time.Hour, DueIn: time.Hour})
+		}},
+		{"Due", func(s *growing, _ int) error {
+			keys, err := s.Due(ctx, 100)
+			if err == nil && len(keys) != 10 {
+				err = fmt.Errorf("%d are due", len(keys))
+			}
+			return err
+		}},
+	} {
+		b.Run(fmt.Sprintf("%s/records=%d", method.name, many), func(b *testing.B) {
+			var took [2][]time.Duration
+			for i := 0; b.Loop(); i++ {
+				for j, s := range stores {
+					began := time.Now()
+					if err := method.call(s, i); err != nil {
+						b.Fatal(err)
+					}
+					took[j] = append(took[j], time.Since(began))
+				}
+			}
+			var median [2]float64
+			for j := range took {
+				slices.Sort(took[j])
+				median[j] = float64(took[j][len(took[j])/2])
+			}
+			b.ReportMetric(0, "ns/op") // which would be that of both together
+			b.ReportMetric(median[0], "ns/few")
+			b.ReportMetric(median[1], "ns/many")
+			b.ReportMetric(median[1]/median[0], "many/few")
+		})
+	}
+}

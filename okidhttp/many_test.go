@@ -1,0 +1,206 @@
+package okidhttp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/memstore"
+	"github.com/okidkit/okidkit/redisstore"
+	"github.com/okidkit/okidkit/store"
+)
+
+// manyRecords, in the environment, is how many users BenchmarkGrowth compares with a
+// thousand. A million takes 2 GB of memory and a few minutes to fill in.
+const manyRecords = "BENCHMARK_RECORDS"
+
+// BenchmarkGrowth sends each request by turns to a kit with a thousand verified users
+// and to one with many, and reports the medians, which are less moved by what else
+// the machine does than means are.
+func BenchmarkGrowth(b *testing.B) {
+	const few = 1_000
+	many := 10 * few
+	if text := os.Getenv(manyRecords); text != "" {
+		var err error
+		many, err = strconv.Atoi(text)
+		require.NoError(b, err)
+	}
+	b.Run("memory", func(b *testing.B) {
+		benchmarkGrowth(b, crowd(b, memstore.New(), few), crowd(b, memstore.New(), many))
+	})
+	b.Run("redis", func(b *testing.B) {
+		var crowds []*crowded
+		for _, n := range []int{few, many} {
+			client, ok := redisClient(b)
+			if !ok {
+				return
+			}
+			crowds = append(crowds, crowd(b, onRedis(b, client), n))
+		}
+		benchmarkGrowth(b, crowds...)
+	})
+}
+
+// crowded is a kit with many verified users.
+type crowded struct {
+	*Kit
+	gate       http.Handler
+	references []string // by user
+	order      []int    // users, so that memory is not walked as it was filled
+	fresh      int      // users beyond them
+}
+
+func crowd(b *testing.B, records store.Store, n int) *crowded {
+	c := &crowded{Kit: partsKit(b, records), references: make([]string, n), order: rand.Perm(n)}
+	c.gate = c.RequireVerified(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range 64 { // so that they share the round trips' time
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				h := ended(c.Kit, strconv.Itoa(i))
+				if err := c.save(context.Background(), h); err != nil {
+					b.Error(err)
+					return
+				}
+				c.references[i] = h.attempts[0].reference
+			}
+		})
+	}
+	group.Wait()
+	return c
+}
+
+// verdictRequest is the webhook of a verdict.
+func verdictRequest(reference string) *http.Request {
+	body, err := json.Marshal(notice{Reference: reference, ID: "ver_0a1b2c3d4e5f6g7h8i9j", Status: identity.Verified, At: time.Now()})
+	if err != nil {
+		panic(err) // all of it is strings
+	}
+	return httptest.NewRequest("POST", "/verify/webhook", strings.NewReader(string(body)))
+}
+
+func benchmarkGrowth(b *testing.B, crowds ...*crowded) {
+	requestOf := func(user int, target string) *http.Request {
+		r := httptest.NewRequest("GET", target, nil)
+		r.Header.Set("Test-User", strconv.Itoa(user))
+		return r
+	}
+	for _, tt := range []struct {
+		name    string
+		request func(c *crowded, user int) (http.Handler, *http.Request)
+	}{
+		{"gate", func(c *crowded, user int) (http.Handler, *http.Request) {
+			return c.gate, requestOf(user, "/cellar/")
+		}},
+		{"status", func(c *crowded, user int) (http.Handler, *http.Request) {
+			return c, requestOf(user, "/verify/status?attempt="+c.references[user])
+		}},
+		{"duplicate", func(c *crowded, user int) (http.Handler, *http.Request) {
+			return c, verdictRequest(c.references[user])
+		}},
+		{"fresh", func(c *crowded, _ int) (http.Handler, *http.Request) {
+			c.fresh++
+			h, a := begun(c.Kit, "fresh "+strconv.Itoa(c.fresh))
+			require.NoError(b, c.save(b.Context(), h))
+			return c, verdictRequest(a.reference)
+		}},
+	} {
+		b.Run(fmt.Sprintf("%s/users=%d", tt.name, len(crowds[1].order)), func(b *testing.B) {
+			var took [2][]time.Duration
+			for i := 0; b.Loop(); i++ {
+				for j, c := range crowds {
+					h, r := tt.request(c, c.order[i%len(c.order)])
+					w := httptest.NewRecorder()
+					began := time.Now()
+					h.ServeHTTP(w, r)
+					took[j] = append(took[j], time.Since(began))
+					if w.Code != 200 {
+						b.Fatal(w.Code, w.Body)
+					}
+				}
+			}
+			var median [2]float64
+			for j := range took {
+				slices.Sort(took[j])
+				median[j] = float64(took[j][len(took[j])/2])
+			}
+			b.ReportMetric(0, "ns/op") // which would be that of both together
+			b.ReportMetric(median[0], "ns/few")
+			b.ReportMetric(median[1], "ns/many")
+			b.ReportMetric(median[1]/median[0], "many/few")
+		})
+	}
+}
+
+// BenchmarkMemory makes verified users. bytes/attempt is the memory that each takes
+// for good, in this process or in Redis; it means something from -benchtime 10000x
+// on.
+func BenchmarkMemory(b *testing.B) {
+	fill := func(b *testing.B, records store.Store, used func() int) {
+		k := partsKit(b, records)
+		require.NoError(b, k.save(b.Context(), ended(k, "the first"))) // for the scripts and the connection
+		before, n := used(), 0
+		for b.Loop() {
+			require.NoError(b, k.save(b.Context(), ended(k, strconv.Itoa(n))))
+			n++
+		}
+		b.ReportMetric(float64(used()-before)/float64(n), "bytes/attempt")
+		runtime.KeepAlive(records)
+	}
+	b.Run("memory", func(b *testing.B) {
+		fill(b, memstore.New(), func() int {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return int(m.HeapAlloc)
+		})
+	})
+	b.Run("redis", func(b *testing.B) {
+		client, ok := redisClient(b)
+		if !ok {
+			return
+		}
+		fill(b, onRedis(b, client), func() int {
+			info, err := client.InfoMap(b.Context(), "memory").Result()
+			require.NoError(b, err)
+			n, err := strconv.Atoi(info["Memory"]["used_memory"])
+			require.NoError(b, err)
+			return n
+		})
+	})
+}
+
+// redisClient is connected to a server of the benchmark's own.
+func redisClient(b *testing.B) (*redis.Client, bool) {
+	addr, ok := redistest.Server(b)
+	if !ok {
+		return nil, false
+	}
+	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, PoolSize: 64})
+	b.Cleanup(func() { _ = client.Close() })
+	return client, true
+}
+
+func onRedis(b *testing.B, client *redis.Client) store.Store {
+	s, err := redisstore.New(client)
+	require.NoError(b, err)
+	return s
+}
