@@ -22,6 +22,10 @@ import (
 	"github.com/okidkit/okidkit/internal/load/harness"
 )
 
+// patience is how long a stream may wait for what it is to be told, on a machine
+// that is very busy.
+const patience = time.Minute
+
 // measureStreams opens n streams of the live status, looks for a while at what they
 // cost while nothing happens, and then lets every user be verified.
 func measureStreams(ctx context.Context, n int, idle time.Duration, out io.Writer) error {
@@ -73,6 +77,9 @@ func streamsOf(ctx context.Context, c harness.Case, redis string, n int, idle ti
 	}
 	var told sync.WaitGroup
 	for _, stream := range streams {
+		if err := stream.SetReadDeadline(time.Now().Add(idle + patience)); err != nil {
+			return "", err
+		}
 		told.Go(stream.follow)
 	}
 
@@ -130,7 +137,11 @@ func openStream(addr string, user int, reference string) (*stream, error) {
 	if _, err := conn.Write(harness.Request("GET", "/verify/status?attempt="+reference, header, nil)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	if err := s.await("created"); err != nil {
+	err = conn.SetReadDeadline(time.Now().Add(patience))
+	if err == nil {
+		err = s.await("created")
+	}
+	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return s, nil

@@ -20,6 +20,10 @@ import (
 // connections is how many requests are under way at a time.
 const connections = 32
 
+// patience is how long all requests of one kind may take together, on a machine
+// that is very busy.
+const patience = 5 * time.Minute
+
 // Request is an HTTP request as it is on the wire. The host is of no meaning.
 func Request(method, target string, header http.Header, body []byte) []byte {
 	var b bytes.Buffer
@@ -109,6 +113,9 @@ func (s *Server) workers(work func(c *conn, next func() int) error) error {
 			return err
 		}
 		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			return err
+		}
 		conns[i] = &conn{Conn: c, in: bufio.NewReader(c)}
 	}
 	var counter atomic.Int64
