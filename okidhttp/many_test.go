@@ -188,6 +188,39 @@ func BenchmarkMemory(b *testing.B) {
 	})
 }
 
+// BenchmarkRound is a round of Run in which as much is due as it takes on at once:
+// attempts that nobody finished expire.
+func BenchmarkRound(b *testing.B) {
+	round := func(b *testing.B, records store.Store) {
+		k := partsKit(b, records)
+		w := newWorker(k)
+		user := 0
+		for b.Loop() {
+			b.StopTimer()
+			for range dueBatch {
+				user++
+				h, a := begun(k, strconv.Itoa(user))
+				a.expiresAt = h.now.Add(-time.Hour)
+				require.NoError(b, k.save(b.Context(), h))
+			}
+			b.StartTimer()
+			for taken := 0; taken < dueBatch; { // the last ones are due a millisecond later
+				n, err := w.round(b.Context())
+				w.wait()
+				require.NoError(b, err)
+				taken += n
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(user), "ns/attempt")
+	}
+	b.Run("memory", func(b *testing.B) { round(b, memstore.New()) })
+	b.Run("redis", func(b *testing.B) {
+		if client, ok := redisClient(b); ok {
+			round(b, onRedis(b, client))
+		}
+	})
+}
+
 // redisClient is connected to a server of the benchmark's own.
 func redisClient(b *testing.B) (*redis.Client, bool) {
 	addr, ok := redistest.Server(b)

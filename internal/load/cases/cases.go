@@ -48,12 +48,14 @@ func All() []harness.Case {
 		{Name: Bare, Handler: Handler(answer), Prepare: signed},
 		{Name: "read", Base: Bare, Handler: Handler(http.HandlerFunc(read)), Prepare: signed},
 		{Name: "floor", Base: Bare, Handler: Handler(Remembering(Floor)), Prepare: signed},
+		{Name: "start", Base: bareGet, Handler: kit, Prepare: starts, Once: true},
 		{Name: "fresh", Base: Bare, Handler: kit, Prepare: fresh, Once: true},
 		{Name: "duplicate", Base: Bare, Handler: kit, Prepare: duplicates},
 		{Name: bareGet, Handler: Handler(answer), Prepare: gated},
 		{Name: "gate", Base: bareGet, Handler: kit, Prepare: verified},
 		Status,
 		{Name: "redis SET", Base: Bare, Redis: true, Handler: redisSet, Prepare: signed},
+		{Name: "redis start", Base: "redis SET", Redis: true, Handler: kit, Prepare: starts, Once: true},
 		{Name: "redis fresh", Base: "redis SET", Redis: true, Handler: kit, Prepare: fresh, Once: true},
 		{Name: "redis duplicate", Base: "redis SET", Redis: true, Handler: kit, Prepare: duplicates},
 		{Name: "redis GET", Base: bareGet, Redis: true, Handler: redisGet, Prepare: gated},
@@ -195,11 +197,19 @@ func as(user int, method, target string) []byte {
 	return harness.Request(method, target, http.Header{"User": {strconv.Itoa(user)}}, nil)
 }
 
-// Attempts begins an attempt for each of n users, and returns their references.
-func Attempts(s *harness.Server, n int) ([]string, error) {
+func starts(_ *harness.Server, n int) ([][]byte, error) {
 	requests := make([][]byte, n)
 	for i := range requests {
 		requests[i] = as(i, "POST", "/verify/start")
+	}
+	return requests, nil
+}
+
+// Attempts begins an attempt for each of n users, and returns their references.
+func Attempts(s *harness.Server, n int) ([]string, error) {
+	requests, err := starts(s, n)
+	if err != nil {
+		return nil, err
 	}
 	responses, err := s.Do(requests)
 	if err != nil {

@@ -71,7 +71,7 @@ func (s *Server) load(requests [][]byte, once bool, d time.Duration) (Result, er
 		for i := next(); now.Sub(start) < d && (i < len(requests) || !once); i = next() {
 			sent := now
 			code, body, err := c.exchange(requests[i%len(requests)])
-			if err == nil && code != http.StatusOK {
+			if err == nil && code != http.StatusOK && code != http.StatusCreated {
 				err = fmt.Errorf("answer %d: %s", code, body)
 			}
 			if err != nil {

@@ -42,7 +42,7 @@ type Case struct {
 	Handler func(ctx context.Context, redis string) (http.Handler, error)
 	// Prepare runs in the process that loads: it brings the server into the state
 	// that is to be measured, and returns at most n requests, made by [Request].
-	// Each must be answered with 200.
+	// Each must be answered with 200, or with 201.
 	Prepare func(s *Server, n int) ([][]byte, error)
 }
 
