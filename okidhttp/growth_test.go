@@ -31,7 +31,7 @@ func BenchmarkVerification(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		c.Store, c.OnVerified, c.AgeOver = s, nil, []int{18}
+		c.Store, c.OnVerified, c.AgeOver = s, noCallback, []int{18}
 	})
 	defer fake.Close()
 	verify := func(user string) {
