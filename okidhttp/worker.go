@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -19,8 +20,11 @@ const (
 	pollEvery = time.Second
 	// busyPause is the pause while more is due than Run takes on at once.
 	busyPause = 20 * time.Millisecond
-	// dueBatch is how many records Run takes on at once.
+	// dueBatch is how many records Run takes on at once, drawn by lot from the dueLook
+	// that have been due for longest: replicas that all took the oldest would be in
+	// each other's way.
 	dueBatch = 100
+	dueLook  = 4 * dueBatch
 	// workers is how many records one Run works on at the same time.
 	workers = 8
 	// expiryGrace is how long after the end of its token an attempt that nobody
@@ -55,7 +59,7 @@ func (k *Kit) Run(ctx context.Context) error {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			k.observe(ctx, OutcomeStoreFailed, "error", err)
-		case n == dueBatch && !w.failed.Swap(false):
+		case n >= dueBatch && !w.failed.Swap(false):
 			pause = busyPause // there is more
 		}
 		timer.Reset(pause)
@@ -85,12 +89,13 @@ func (w *worker) wait() { w.done.Wait() }
 // records are due. It waits while all slots are taken.
 func (w *worker) round(ctx context.Context) (int, error) {
 	dueCtx, cancel := context.WithTimeout(ctx, storeTimeout)
-	keys, err := w.kit.cfg.Store.Due(dueCtx, dueBatch)
+	keys, err := w.kit.cfg.Store.Due(dueCtx, dueLook)
 	cancel()
 	if err != nil {
 		return 0, storeError(err)
 	}
-	for _, key := range keys {
+	rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	for _, key := range keys[:min(len(keys), dueBatch)] {
 		if !w.enter(key) {
 			continue
 		}

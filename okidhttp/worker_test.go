@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -335,4 +336,28 @@ func TestProviderThatIsNotConfiguredAnyMore(t *testing.T) {
 	w.kit = with
 	w.later(refreshEvery)
 	assert.Equal(t, 200, w.gate("alice"))
+}
+
+// Replicas do not all take what has been due for longest.
+func TestDueRecordsAreDrawnByLot(t *testing.T) {
+	w := newWorld(t)
+	for i := range dueLook {
+		w.start("user " + strconv.Itoa(i))
+		w.clock.add(time.Millisecond)
+	}
+	w.later(24 * time.Hour)
+	require.Len(t, w.host.heard(), dueBatch)
+	late := 0
+	for _, e := range w.host.events {
+		n, err := strconv.Atoi(strings.TrimPrefix(e.Subject, "user "))
+		require.NoError(t, err)
+		if n >= dueBatch {
+			late++
+		}
+	}
+	assert.NotZero(t, late)
+	for range 3 {
+		w.work()
+	}
+	assert.Len(t, w.host.heard(), dueLook)
 }
