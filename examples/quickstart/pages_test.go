@@ -116,7 +116,7 @@ func testPendingWithoutStream(t *testing.T, chromium context.Context) {
 	for name, instead := range map[string]string{
 		"none":      `delete window.EventSource`,
 		"held back": `window.EventSource = class { readyState = 1; addEventListener() {} close() {} }`,
-		"refused":   `window.EventSource = class {
+		"refused": `window.EventSource = class {
 			static CLOSED = 2;
 			readyState = 2;
 			addEventListener(_, hear) { setTimeout(() => { hear({ data: '{"status":"started","retry_after":1}' }); this.onerror(); }); }
