@@ -1,13 +1,15 @@
 package okidhttp
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -28,8 +30,8 @@ import (
 //
 //	{"attempt":"…","status":"verified"}
 //
-// 401: nobody is logged in, or the claim is not the provider's; 409: another user
-// has claimed this verification; 400; 403: cross-origin; 404: there is no provider
+// 401: nobody is logged in, or the claim is not the provider's; 409: this verification
+// is another user's, or the user's own, whose record has forgotten it since; 400; 403: cross-origin; 404: there is no provider
 // that takes claims; 405; 408; 413; 415; 429 with Retry-After: Config.StartLimit;
 // 503 with Retry-After: the store is away, or the provider's keys are.
 func (k *Kit) Claim() http.Handler { return http.HandlerFunc(k.claim) }
@@ -136,7 +138,12 @@ func (c *claimer) claim(ctx context.Context) (*attempt, *problem, error) {
 	}
 	a := c.claimed(h)
 	if a == nil {
-		switch err := c.own(ctx); {
+		if c.open(h) == nil {
+			if limited := k.limited(ctx, h); limited != nil {
+				return nil, limited, nil // and the verification can be claimed later
+			}
+		}
+		switch err := c.own(ctx, h.now); {
 		case errors.Is(err, errClaimTaken):
 			k.observe(ctx, OutcomeClaimTaken, "provider", c.provider)
 			return nil, &problemClaimTaken, nil
@@ -245,14 +252,20 @@ const claimRetention = 10 * 365 * 24 * time.Hour
 // claimFormat is the first byte of the record that says whose a verification is.
 const claimFormat = 1
 
-var errClaimTaken = errors.New("verification belongs to another subject")
+var errClaimTaken = errors.New("verification was claimed before")
 
-// own makes the verification the subject's, unless it is another's.
-func (c *claimer) own(ctx context.Context) error {
+// claimGrace is how long after a claim the subject's record may still be without
+// it, because a process died in between. A claim that is gone from the record later
+// was erased or is forgotten, and is spent: it must not open the gate again.
+const claimGrace = time.Hour
+
+// own makes the verification the subject's, unless it is another's or spent.
+func (c *claimer) own(ctx context.Context, now time.Time) error {
 	sum := sha256.Sum256([]byte("okidkit claim\x00" + c.provider + "\x00" + c.id))
 	key := "c:" + base64.RawURLEncoding.EncodeToString(sum[:])
-	mine := string(append([]byte{claimFormat}, c.hash[:]...))
-	err := c.kit.write(ctx, key, store.Write{Value: []byte(mine), Version: randomNonZero(), TTL: claimRetention})
+	mine := append([]byte{claimFormat}, c.hash[:]...)
+	value := binary.BigEndian.AppendUint64(slices.Clone(mine), uint64(now.UnixMilli()))
+	err := c.kit.write(ctx, key, store.Write{Value: value, Version: randomNonZero(), TTL: claimRetention})
 	if !errors.Is(err, store.ErrConflict) {
 		return err
 	}
@@ -262,7 +275,11 @@ func (c *claimer) own(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return storeError(err)
-	case !strings.HasPrefix(string(rec.Value), mine):
+	case len(rec.Value) < len(value) || !bytes.HasPrefix(rec.Value, mine):
+		return errClaimTaken
+	}
+	claimed := time.UnixMilli(int64(binary.BigEndian.Uint64(rec.Value[len(mine):])))
+	if now.Sub(claimed) > claimGrace {
 		return errClaimTaken
 	}
 	return nil

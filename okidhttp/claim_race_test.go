@@ -159,20 +159,45 @@ func TestEraseDuringClaim(t *testing.T) {
 	assert.Equal(t, 403, w.gate("alice"))
 }
 
-// What was erased was the user's own, and so the user alone can present it again.
-func TestClaimAfterErase(t *testing.T) {
-	w, p := newClaimWorld(t)
-	p.says("session1", identity.Verified)
-	const body = `{"id":"session1"}`
-	_, first := w.claim("alice", body)
-	require.NoError(t, w.kit.Erase(t.Context(), "alice"))
-	code, _ := w.claim("bob", body)
-	assert.Equal(t, 409, code)
-	code, again := w.claim("alice", body)
+// What was erased, or forgotten with the record, is spent: an old claim neither
+// brings anybody back nor renews MaxAge.
+func TestSpentClaim(t *testing.T) {
+	for name, forget := range map[string]func(*world){
+		"erased": func(w *world) {
+			require.NoError(t, w.kit.Erase(t.Context(), "alice"))
+			w.clock.add(claimGrace + time.Minute)
+		},
+		"forgotten": func(w *world) { w.clock.add(90 * 24 * time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, p := newClaimWorld(t, func(c *Config) { c.MaxAge, c.Retention = 30*24*time.Hour, 90*24*time.Hour })
+			p.says("session1", identity.Verified)
+			const body = `{"id":"session1"}`
+			code, _ := w.claim("alice", body)
+			require.Equal(t, 200, code)
+			forget(w)
+			for _, user := range []string{"alice", "bob"} {
+				code, _ = w.claim(user, body)
+				assert.Equal(t, 409, code, user)
+				assert.Equal(t, 403, w.gate(user))
+			}
+			assert.Equal(t, []string{"verified"}, w.host.heard())
+			assert.Empty(t, w.record("alice").attempts)
+		})
+	}
+}
+
+// A claim that came too soon after others can be presented later.
+func TestLimitedClaimIsNotSpent(t *testing.T) {
+	w, p := newClaimWorld(t, func(c *Config) { c.StartLimit = AtMost(1, 24*time.Hour) })
+	p.says("session1", identity.Failed)
+	p.says("session2", identity.Verified)
+	w.claim("alice", `{"id":"session1"}`)
+	code, _ := w.claim("alice", `{"id":"session2"}`)
+	assert.Equal(t, 429, code)
+	w.clock.add(25 * time.Hour)
+	code, _ = w.claim("alice", `{"id":"session2"}`)
 	assert.Equal(t, 200, code)
-	assert.NotEqual(t, first.Attempt, again.Attempt)
-	assert.Equal(t, []string{"verified", "verified"}, w.host.heard())
-	assert.NotEqual(t, w.host.events[0].ID, w.host.events[1].ID)
 }
 
 // A user with any number of genuine verifications fills nothing but the marks that
@@ -198,8 +223,8 @@ func TestClaimsDoNotPileUp(t *testing.T) {
 	for _, written := range w.store.values {
 		if strings.HasPrefix(written, "c:") {
 			marks[written] = true
-			assert.LessOrEqual(t, len(written), 80, "bytes of a mark, with its key")
+			assert.LessOrEqual(t, len(written), 96, "bytes of a mark, with its key")
 		}
 	}
-	assert.Len(t, marks, n)
+	assert.Len(t, marks, n-refused)
 }

@@ -463,7 +463,7 @@ func TestClaimAfterACrash(t *testing.T) {
 	w, p := newClaimWorld(t)
 	p.says("session1", identity.Verified)
 	c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
-	require.NoError(t, c.own(t.Context()))
+	require.NoError(t, c.own(t.Context(), w.clock.Now()))
 	code, _ := w.claim("alice", `{"id":"session1"}`)
 	assert.Equal(t, 200, code)
 	assert.Equal(t, 200, w.gate("alice"))

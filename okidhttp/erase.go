@@ -7,8 +7,10 @@ import "context"
 //
 // Nothing brings it back: webhooks and references of before belong to no attempt
 // any more, and whoever works on one at this moment cannot commit. Only the
-// subject's own next Start or Claim makes a new record. Erasing whom the store does not
-// know is no error; an error means that the store could not do it.
+// subject's own next Start, or a claim not used before, makes a new record. That a
+// claim was used, and the hash of whose it was, is remembered for ten years. Erasing
+// whom the store does not know is no error; an error means that the store could not
+// do it.
 func (k *Kit) Erase(ctx context.Context, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

@@ -172,7 +172,7 @@ const (
 	// OutcomeNoVerdict: a claim has led to no verdict within 15 minutes.
 	OutcomeNoVerdict Outcome = "no_verdict"
 	// OutcomeClaimTaken: a user presented the claim to a verification that another
-	// user had claimed before.
+	// user had claimed before, or the same user, but it was erased or forgotten.
 	OutcomeClaimTaken Outcome = "claim_taken"
 	// OutcomeProviderFailed: the provider could not be asked, or refused.
 	OutcomeProviderFailed Outcome = "provider_failed"

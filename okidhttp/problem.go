@@ -26,7 +26,7 @@ var (
 	problemCrossOrigin   = problem{Status: 403, Code: "cross_origin", Title: "Not from this site", Detail: "A verification can only be started from the site itself."}
 	problemNotVerified   = problem{Status: 403, Code: "not_verified", Title: "Verification needed", Detail: "This needs a verified identity."}
 	problemVerified      = problem{Status: 409, Code: "already_verified", Title: "Already verified", Detail: "Your identity is verified already. There is nothing more to do."}
-	problemClaimTaken    = problem{Status: 409, Code: "claim_taken", Title: "Used already", Detail: "This verification belongs to another account."}
+	problemClaimTaken    = problem{Status: 409, Code: "claim_taken", Title: "Used already", Detail: "This verification was used before, or belongs to another account."}
 	problemBadRequest    = problem{Status: 400, Code: "bad_request", Title: "Cannot be read", Detail: "The request has a part that cannot be read, or a value that is not allowed."}
 	problemLimited       = problem{Status: 429, Code: "too_many_attempts", Title: "Too many attempts", Detail: "You have tried too often. Please try again later."}
 	problemRefused       = problem{Status: 502, Code: "provider_refused", Title: "Verification is not possible", Detail: "The verification service refused. Please tell the site's owner."}

@@ -28,7 +28,9 @@
     function send() {
       fetch(claimURL, { method: "POST", body: body, headers: { "Content-Type": "application/json", Accept: "application/json" }, credentials: "same-origin" })
         .then(function (response) {
-          if (response.ok) leave(successURL); else if (response.status >= 500) unsent(); else leave(errorURL);
+          if (response.ok) return leave(successURL);
+          if (response.status < 500) tries = 2; // it was refused: by itself nothing will change
+          unsent();
         })
         .catch(unsent);
     }
