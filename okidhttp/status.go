@@ -141,13 +141,13 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 	look, beat := time.NewTicker(statusEvery), time.NewTicker(heartbeatEvery)
 	defer look.Stop()
 	defer beat.Stop()
-	if !push(w, rc, "retry: 1000\n\n") {
+	if sent == body.tag() && !push(w, rc, ":\n\n") { // the client waits for a sign of life
 		return
 	}
 	for {
 		if id := body.tag(); id != sent {
 			data, err := json.Marshal(body)
-			if err != nil || !push(w, rc, "id: "+id+"\nevent: status\ndata: "+string(data)+"\n\n") {
+			if err != nil || !push(w, rc, "event: status\ndata: "+string(data)+"\nid: "+id+"\nretry: 1000\n\n") {
 				return
 			}
 			sent = id
