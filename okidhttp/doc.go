@@ -22,8 +22,9 @@
 // a session, and hands out a token or leads to [Kit.Page], which starts the
 // provider's SDK. What becomes known about the attempt arrives at
 // [Kit.Webhook], is asked for when the user comes back to [Kit.Success] or
-// [Kit.Error], or by [Kit.Run] if a webhook was lost. The host is told through
-// the callbacks of [Config], and [Kit.RequireVerified] lets the user through.
+// [Kit.Error] or a page hands a claim to [Kit.Claim], or by [Kit.Run] if a webhook
+// was lost. The host is told through the callbacks of [Config], and
+// [Kit.RequireVerified] lets the user through.
 //
 // # What can be relied on
 //
