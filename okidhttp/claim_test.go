@@ -254,14 +254,13 @@ func TestClaimIsFollowed(t *testing.T) {
 // If there is none after a quarter of an hour, somebody should know. It is asked
 // for all the same.
 func TestOverdueVerdict(t *testing.T) {
-	counted := map[Outcome]int{}
-	w, p := newClaimWorld(t, func(c *Config) { c.Observe = func(_ context.Context, o Outcome) { counted[o]++ } })
+	w, p := newClaimWorld(t)
 	p.says("session1", identity.Started)
 	_, got := w.claim("alice", `{"id":"session1"}`)
 	for range 16 {
 		w.later(time.Minute)
 	}
-	assert.Equal(t, 1, counted[OutcomeNoVerdict])
+	assert.Equal(t, 1, w.outcomes.of(OutcomeNoVerdict))
 	letters := deadLetters(t, w.kit)
 	require.Len(t, letters, 1)
 	assert.Equal(t, DeadNoVerdict, letters[0].Reason)

@@ -198,7 +198,7 @@ type Config struct {
 
 	// Observe, if not nil, is called with every outcome that Logger also gets:
 	// one of the Outcome constants, so that it can feed a counter. It must
-	// return at once.
+	// return at once and be safe for concurrent use.
 	Observe func(ctx context.Context, o Outcome)
 
 	// Now is the clock that webhooks' timestamps are compared with. Leases, due

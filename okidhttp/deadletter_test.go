@@ -1,7 +1,6 @@
 package okidhttp
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -141,8 +140,7 @@ func TestDeadLetterIsDropped(t *testing.T) {
 // An attempt whose user went through with it, but of which no webhook came, is
 // surfaced, and the user can start anew.
 func TestUnaddressable(t *testing.T) {
-	counted := map[Outcome]int{}
-	w := newWorld(t, func(c *Config) { c.Observe = func(_ context.Context, o Outcome) { counted[o]++ } })
+	w := newWorld(t)
 	left := w.start("bob").Attempt
 	ref := w.start("alice").Attempt
 	w.get("alice", "/verify/success?attempt="+ref)
@@ -154,7 +152,7 @@ func TestUnaddressable(t *testing.T) {
 	assert.Equal(t, DeadUnaddressable, letters[0].Reason)
 	assert.Equal(t, ref, letters[0].Attempt)
 	assert.NotEqual(t, w.host.last().ID, letters[0].ID)
-	assert.Equal(t, 1, counted[OutcomeUnaddressable])
+	assert.Equal(t, 1, w.outcomes.of(OutcomeUnaddressable))
 	assert.ErrorIs(t, w.kit.ReplayDeadLetter(t.Context(), letters[0].ID), ErrNotReplayable)
 	assert.NotEqual(t, ref, w.start("alice").Attempt, "a new attempt")
 

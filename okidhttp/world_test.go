@@ -33,6 +33,7 @@ type world struct {
 	store    *countingStore
 	provider *fakeProvider
 	host     *fakeHost
+	outcomes *outcomes
 	log      *syncBuffer
 }
 
@@ -46,6 +47,7 @@ func newWorld(t *testing.T, changes ...func(*Config)) *world {
 		store:    &countingStore{Store: memstore.New(memstore.WithClock(clock.Now))},
 		provider: &fakeProvider{name: "fake", clock: clock, answers: map[string]identity.Notice{}},
 		host:     &fakeHost{},
+		outcomes: &outcomes{},
 		log:      &syncBuffer{},
 	}
 	w.kit = w.replica(changes...)
@@ -68,6 +70,7 @@ func (w *world) replica(changes ...func(*Config)) *Kit {
 		OnExpired:  w.host.told,
 		OnRevoked:  w.host.told,
 		Logger:     slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Observe:    w.outcomes.observe,
 		Now:        w.clock.Now,
 	}
 	for _, change := range changes {
@@ -189,6 +192,27 @@ func (w *world) record(user string) *record {
 	h, err := w.kit.load(context.Background(), hashSubject(user))
 	require.NoError(w.t, err)
 	return h.record
+}
+
+// outcomes counts what a kit observes.
+type outcomes struct {
+	mu    sync.Mutex
+	count map[Outcome]int
+}
+
+func (o *outcomes) observe(_ context.Context, outcome Outcome) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.count == nil {
+		o.count = map[Outcome]int{}
+	}
+	o.count[outcome]++
+}
+
+func (o *outcomes) of(outcome Outcome) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.count[outcome]
 }
 
 // fakeClock is the time of a world.
