@@ -50,11 +50,12 @@ type Case struct {
 // machine answers.
 const perSecond = 20_000
 
-// envCase names the case that a process is to serve, and envRedis where its Redis
-// server is.
+// envCase names the case that a process is to serve, envRedis where its Redis
+// server is, and envProfile where its profile is to go.
 const (
-	envCase  = "OKIDKIT_LOAD_CASE"
-	envRedis = "OKIDKIT_LOAD_REDIS"
+	envCase    = "OKIDKIT_LOAD_CASE"
+	envRedis   = "OKIDKIT_LOAD_REDIS"
+	envProfile = "OKIDKIT_LOAD_PROFILE"
 )
 
 // Serving serves a case until standard input ends, and reports true, if this
@@ -81,12 +82,14 @@ type Options struct {
 	Rounds  int
 	Seconds float64 // for each case in each round
 	Only    string  // names of cases, comma separated; empty: all
+	Profile string  // directory for a CPU profile of each case's server; empty: none
 }
 
 // Flags defines the flags of Options.
 func (o *Options) Flags(f *flag.FlagSet) {
 	f.IntVar(&o.Rounds, "rounds", 9, "how often each case is measured")
 	f.Float64Var(&o.Seconds, "seconds", 1.5, "how long each case is measured in a round")
+	f.StringVar(&o.Profile, "profile", "", "a directory for CPU profiles of the servers, of the last round (default none)")
 	f.StringVar(&o.Only, "only", "", "the cases to be measured, comma separated, beside those they are compared with (default all)")
 }
 
@@ -129,7 +132,7 @@ func Run(ctx context.Context, cases []Case, o Options, out io.Writer) error {
 	for round := range results {
 		results[round] = make([]Result, len(cases))
 		for _, i := range random.Perm(len(cases)) {
-			r, err := measure(ctx, cases[i], redis, o.Seconds)
+			r, err := measure(ctx, cases[i], redis, o)
 			if err != nil {
 				return fmt.Errorf("%s: %w", cases[i].Name, err)
 			}
@@ -167,13 +170,13 @@ func chosen(cases []Case, only string) ([]Case, error) {
 }
 
 // measure is one case in one round.
-func measure(ctx context.Context, c Case, redis string, seconds float64) (Result, error) {
-	s, err := Start(ctx, c, redis)
+func measure(ctx context.Context, c Case, redis string, o Options) (Result, error) {
+	s, err := start(ctx, c, redis, o.Profile)
 	if err != nil {
 		return Result{}, err
 	}
 	defer s.Stop()
-	requests, err := c.Prepare(s, max(connections, int(perSecond*seconds)))
+	requests, err := c.Prepare(s, max(connections, int(perSecond*o.Seconds)))
 	if err != nil {
 		return Result{}, err
 	}
@@ -181,7 +184,7 @@ func measure(ctx context.Context, c Case, redis string, seconds float64) (Result
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := s.load(requests, c.Once, time.Duration(seconds*float64(time.Second)))
+	r, err := s.load(requests, c.Once, time.Duration(o.Seconds*float64(time.Second)))
 	if err != nil {
 		return Result{}, err
 	}

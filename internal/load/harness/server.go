@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -46,9 +48,13 @@ func serve(c Case, redis string, in io.Reader, out io.Writer) error {
 	go func() { served <- server.Serve(l) }()
 	fmt.Fprintln(out, l.Addr())
 
+	profile := profiler{dir: os.Getenv(envProfile), name: c.Name}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		u, err := usage()
+		if err == nil {
+			err = profile.toggle()
+		}
 		if err == nil {
 			err = json.NewEncoder(out).Encode(u)
 		}
@@ -61,6 +67,30 @@ func serve(c Case, redis string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	return lines.Err()
+}
+
+// profiler writes a CPU profile of what happens between two questions for the
+// usage.
+type profiler struct {
+	dir, name string // no dir: nothing
+	file      *os.File
+}
+
+func (p *profiler) toggle() (err error) {
+	switch {
+	case p.dir == "":
+		return nil
+	case p.file != nil:
+		pprof.StopCPUProfile()
+		err = p.file.Close()
+		p.file = nil
+		return err
+	}
+	p.file, err = os.Create(filepath.Join(p.dir, strings.ReplaceAll(p.name, " ", "_")+".pprof"))
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(p.file)
 }
 
 // usage is that of this process.
@@ -93,6 +123,11 @@ type Server struct {
 // Start starts this program again to serve a case. The Redis server at address
 // redis, if the case needs one, is emptied.
 func Start(ctx context.Context, c Case, redisAddr string) (*Server, error) {
+	return start(ctx, c, redisAddr, "")
+}
+
+// start is Start, with profiles in a directory if it is not empty.
+func start(ctx context.Context, c Case, redisAddr, profileDir string) (*Server, error) {
 	if !c.Redis {
 		redisAddr = ""
 	} else {
@@ -107,7 +142,7 @@ func Start(ctx context.Context, c Case, redisAddr string) (*Server, error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, program)
-	cmd.Env = append(os.Environ(), envCase+"="+c.Name, envRedis+"="+redisAddr)
+	cmd.Env = append(os.Environ(), envCase+"="+c.Name, envRedis+"="+redisAddr, envProfile+"="+profileDir)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
