@@ -31,8 +31,8 @@ func TestAllocations(t *testing.T) {
 		want    float64
 	}{
 		{"gate", func() { serve(t, gate, gated, nil, 200) }, 12},
-		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 33},
-		{"status", func() { serve(t, kit, status, nil, 200) }, 38},
+		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 32},
+		{"status", func() { serve(t, kit, status, nil, 200) }, 37},
 	} {
 		assert.Equal(t, tt.want, testing.AllocsPerRun(1000, tt.request)-none, tt.name)
 	}

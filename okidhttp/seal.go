@@ -3,13 +3,13 @@ package okidhttp
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 	"strings"
 	"sync"
@@ -18,8 +18,13 @@ import (
 // keyLen is the length of each of Config.Keys, in bytes.
 const keyLen = 32
 
-// saltLen is the length of the random part of a sealed value, in bytes.
-const saltLen = 16
+// A sealed value is the salt of its key, a nonce, the ciphertext and a tag.
+const (
+	saltLen  = 4
+	nonceLen = 12
+	tagLen   = 16
+	sealLen  = saltLen + nonceLen + tagLen // without the ciphertext
+)
 
 // errUnsealable is the answer for bytes that none of the keys sealed for this
 // purpose and place. It says no more, since the bytes may come from a stranger.
@@ -28,31 +33,106 @@ var errUnsealable = errors.New("value was not sealed with these keys for this pl
 // keyring seals what must not be read, and opens only what it sealed. The first
 // key seals, all open, so keys can be rotated by putting a new one in front.
 //
-// Each message has a key of its own, HMAC-SHA256(key, purpose and random salt),
-// and AES-256-GCM under a constant nonce: a nonce drawn at random would have to
-// be changed after 2^32 messages under one key, which a busy site reaches.
-//
 // The keys stay behind a function, so that printing a struct which holds a
 // keyring shows an address, whatever the verb.
 type keyring struct {
-	keys func() []*sync.Pool // one of derivers for each key
+	keys func() []*masterKey
 }
 
 // newKeyring copies the keys, which checkKeys must have found good.
 func newKeyring(keys [][]byte) keyring {
-	pools := make([]*sync.Pool, len(keys))
+	masters := make([]*masterKey, len(keys))
 	for i, k := range keys {
-		key := slices.Clone(k)
-		pools[i] = &sync.Pool{New: func() any { return &deriver{mac: hmac.New(sha256.New, key)} }}
+		masters[i] = &masterKey{key: slices.Clone(k), ciphers: map[salt]cipher.AEAD{}}
 	}
-	return keyring{keys: func() []*sync.Pool { return pools }}
+	return keyring{keys: func() []*masterKey { return masters }}
 }
 
-// deriver makes the keys of messages. It is kept because hashing one of
-// Config.Keys costs more than the rest.
-type deriver struct {
-	mac hash.Hash
-	buf []byte
+// masterKey is one of Config.Keys.
+//
+// AES-256-GCM with a random nonce wears a key out after 2^32 messages, which a busy
+// site reaches. So messages are sealed with keys derived from this one by HKDF and a
+// random salt, each for no more than maxMessages.
+type masterKey struct {
+	key []byte
+
+	mu      sync.Mutex
+	current salt // what seals,
+	left    int  // and for how many messages
+	ciphers map[salt]cipher.AEAD
+}
+
+// salt names a derived key.
+type salt [saltLen]byte
+
+const (
+	// maxMessages is how many messages one process seals with one derived key.
+	maxMessages = 1 << 20
+	// maxCiphers bounds the memory for derived keys, at about a kilobyte each.
+	maxCiphers = 1024
+)
+
+// sealing returns the derived key that seals the next message.
+func (m *masterKey) sealing() (salt, cipher.AEAD) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left == 0 {
+		_, _ = rand.Read(m.current[:]) // never fails, says its documentation
+		m.left = maxMessages
+	}
+	m.left--
+	aead := m.ciphers[m.current]
+	if aead == nil {
+		aead = m.derive(m.current)
+		m.keep(m.current, aead)
+	}
+	return m.current, aead
+}
+
+// open opens what was sealed with a key derived from this one. Only keys that have
+// sealed something are kept, so that forgeries do not push them out.
+func (m *masterKey) open(sealed, about []byte) ([]byte, error) {
+	s := salt(sealed)
+	m.mu.Lock()
+	aead := m.ciphers[s]
+	m.mu.Unlock()
+	known := aead != nil
+	if !known {
+		aead = m.derive(s)
+	}
+	nonce, box := sealed[saltLen:saltLen+nonceLen], sealed[saltLen+nonceLen:]
+	plain, err := aead.Open(nil, nonce, box, about)
+	if err == nil && !known {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.keep(s, aead)
+	}
+	return plain, err
+}
+
+// keep remembers a derived key. The lock must be held.
+func (m *masterKey) keep(s salt, aead cipher.AEAD) {
+	if len(m.ciphers) >= maxCiphers {
+		clear(m.ciphers) // each comes back when it is needed
+	}
+	m.ciphers[s] = aead
+}
+
+func (m *masterKey) derive(s salt) cipher.AEAD {
+	// Without HKDF's extraction, since the key is random from end to end.
+	key, err := hkdf.Expand(sha256.New, m.key, "okidkit sealed value "+string(s[:]), keyLen)
+	if err != nil {
+		panic(err) // the length is one that HKDF has
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // the length of the key is constant
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err) // AES has the block size that GCM wants
+	}
+	return aead
 }
 
 // checkKeys says what is wrong with which key, and nothing of what is in it.
@@ -90,44 +170,30 @@ func looksConstant(k []byte) bool {
 
 // seal encrypts plain. Only open with the same purpose and place gives it back.
 func (r keyring) seal(purpose, place string, plain []byte) []byte {
-	out := make([]byte, saltLen, saltLen+len(plain)+16)
-	_, _ = rand.Read(out) // never fails, says its documentation
-	return messageCipher(r.keys()[0], purpose, out).Seal(out, zeroNonce, plain, []byte(place))
+	salt, aead := r.keys()[0].sealing()
+	out := make([]byte, saltLen+nonceLen, sealLen+len(plain))
+	nonce := out[copy(out, salt[:]):]
+	_, _ = rand.Read(nonce)
+	return aead.Seal(out, nonce, plain, sealedAbout(purpose, place))
 }
 
 // open is the inverse of seal.
 func (r keyring) open(purpose, place string, sealed []byte) ([]byte, error) {
-	if len(sealed) < saltLen+16 {
+	if len(sealed) < sealLen {
 		return nil, errUnsealable
 	}
-	salt, box := sealed[:saltLen], sealed[saltLen:]
+	about := sealedAbout(purpose, place)
 	for _, key := range r.keys() {
-		plain, err := messageCipher(key, purpose, salt).Open(nil, zeroNonce, box, []byte(place))
-		if err == nil {
+		if plain, err := key.open(sealed, about); err == nil {
 			return plain, nil
 		}
 	}
 	return nil, errUnsealable
 }
 
-var zeroNonce = make([]byte, 12)
-
-func messageCipher(key *sync.Pool, purpose string, salt []byte) cipher.AEAD {
-	d := key.Get().(*deriver)
-	defer key.Put(d)
-	d.mac.Reset()
-	d.buf = append(append(append(d.buf[:0], purpose...), 0), salt...)
-	d.mac.Write(d.buf)
-	d.buf = d.mac.Sum(d.buf[:0])
-	block, err := aes.NewCipher(d.buf)
-	if err != nil {
-		panic(err) // the length of the key is constant
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err) // AES has the block size that GCM wants
-	}
-	return gcm
+// sealedAbout is what a sealed value is bound to. No purpose contains a zero.
+func sealedAbout(purpose, place string) []byte {
+	return slices.Concat([]byte(purpose), []byte{0}, []byte(place))
 }
 
 // The purposes for which values are sealed.

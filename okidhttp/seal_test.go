@@ -64,6 +64,44 @@ func TestKeyRotation(t *testing.T) {
 	assert.ErrorIs(t, err, errUnsealable)
 }
 
+// No derived key seals more than maxMessages, and what the others sealed still opens.
+func TestDerivedKeysChange(t *testing.T) {
+	ring := newKeyring([][]byte{testKey(1)})
+	master := ring.keys()[0]
+	first := ring.seal(sealToken, "", []byte("first"))
+	assert.Equal(t, maxMessages-1, master.left)
+	master.left = 1
+	last := ring.seal(sealToken, "", []byte("last"))
+	next := ring.seal(sealToken, "", []byte("next"))
+	assert.Equal(t, salt(first), salt(last))
+	assert.NotEqual(t, salt(last), salt(next))
+	clear(master.ciphers)
+	for text, sealed := range map[string][]byte{"first": first, "last": last, "next": next} {
+		plain, err := ring.open(sealToken, "", sealed)
+		require.NoError(t, err)
+		assert.Equal(t, text, string(plain))
+	}
+	assert.Len(t, master.ciphers, 2, "as many as have opened something")
+	assert.NotEqual(t, salt(next), salt(newKeyring([][]byte{testKey(1)}).seal(sealToken, "", nil)), "another process has another one")
+}
+
+// What a stranger makes up costs no memory, and what is genuine not without end.
+func TestDerivedKeysAreBounded(t *testing.T) {
+	ring := newKeyring([][]byte{testKey(1)})
+	master := ring.keys()[0]
+	for i := range byte(10) {
+		_, err := ring.open(sealToken, "", append([]byte{i}, make([]byte, sealLen)...))
+		require.ErrorIs(t, err, errUnsealable)
+	}
+	assert.Empty(t, master.ciphers)
+	for range maxCiphers + 1 {
+		master.left = 0
+		ring.seal(sealToken, "", nil)
+		assert.LessOrEqual(t, len(master.ciphers), maxCiphers)
+	}
+	assert.NotEmpty(t, master.ciphers)
+}
+
 func TestReference(t *testing.T) {
 	ring := newKeyring([][]byte{testKey(1)})
 	at := address{hashSubject("alice"), newAttemptID()}
