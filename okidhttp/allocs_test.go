@@ -30,9 +30,9 @@ func TestAllocations(t *testing.T) {
 		request func()
 		want    float64
 	}{
-		{"gate", func() { serve(t, gate, gated, nil, 200) }, 12},
-		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 32},
-		{"status", func() { serve(t, kit, status, nil, 200) }, 37},
+		{"gate", func() { serve(t, gate, gated, nil, 200) }, 9},
+		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 29},
+		{"status", func() { serve(t, kit, status, nil, 200) }, 34},
 	} {
 		assert.Equal(t, tt.want, testing.AllocsPerRun(1000, tt.request)-none, tt.name)
 	}

@@ -269,7 +269,7 @@ func (c *claimer) own(ctx context.Context, now time.Time) error {
 	if !errors.Is(err, store.ErrConflict) {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	rec, err := c.kit.cfg.Store.Get(ctx, key)
 	switch {

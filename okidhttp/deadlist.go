@@ -42,7 +42,7 @@ func listKey(shard int) string { return fmt.Sprintf("dead:%x", shard) }
 func listShard(of subjectHash) int { return int(of[0]) % listShards }
 
 func (k *Kit) loadList(ctx context.Context, shard int) (*deadList, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	rec, err := k.cfg.Store.Get(ctx, listKey(shard))
 	l := &deadList{version: rec.Version}

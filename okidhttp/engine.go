@@ -62,7 +62,7 @@ type held struct {
 // load reads a subject's record. A subject without one gets an empty record at
 // version 0.
 func (k *Kit) load(ctx context.Context, of subjectHash) (*held, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	rec, err := k.cfg.Store.Get(ctx, of.key())
 	h := &held{subject: of, version: rec.Version, now: rec.Now, readAt: k.cfg.Now()}
@@ -117,7 +117,7 @@ func (k *Kit) write(ctx context.Context, key string, w store.Write) error {
 }
 
 func (k *Kit) put(ctx context.Context, key string, w store.Write) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	return k.cfg.Store.Put(ctx, key, w)
 }

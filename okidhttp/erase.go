@@ -12,7 +12,7 @@ import "context"
 // whom the store does not know is no error; an error means that the store could not
 // do it.
 func (k *Kit) Erase(ctx context.Context, subject string) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	hash := hashSubject(subject)
 	if err := k.cfg.Store.Delete(ctx, hash.key()); err != nil {

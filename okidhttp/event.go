@@ -119,7 +119,7 @@ func (k *Kit) call(ctx context.Context, f func(context.Context, Event) error, e 
 	if err := ctx.Err(); err != nil {
 		return err // the lease may be somebody else's by now
 	}
-	ctx, cancel := context.WithTimeout(ctx, k.cfg.CallbackTimeout)
+	ctx, cancel := withTimeout(ctx, k.cfg.CallbackTimeout)
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {

@@ -83,7 +83,7 @@ func (k *Kit) Grant(ctx context.Context, subject string) (Grant, error) {
 }
 
 func (k *Kit) grant(ctx context.Context, subject subjectHash) (*Grant, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	rec, err := k.cfg.Store.Get(ctx, subject.key())
 	if errors.Is(err, store.ErrNotFound) {

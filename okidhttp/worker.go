@@ -88,7 +88,7 @@ func (w *worker) wait() { w.done.Wait() }
 // round begins to work on what is due now, up to a batch, and returns how many
 // records are due. It waits while all slots are taken.
 func (w *worker) round(ctx context.Context) (int, error) {
-	dueCtx, cancel := context.WithTimeout(ctx, storeTimeout)
+	dueCtx, cancel := withTimeout(ctx, storeTimeout)
 	keys, err := w.kit.cfg.Store.Due(dueCtx, dueLook)
 	cancel()
 	if err != nil {
@@ -172,7 +172,7 @@ func (k *Kit) runRecord(ctx context.Context, key string) (err error) {
 // setAside makes a record that cannot be read due again only after an hour, so
 // that it does not stand in the way of others. Its bytes stay as they are.
 func (k *Kit) setAside(ctx context.Context, key string, cause error) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	rec, err := k.cfg.Store.Get(ctx, key)
 	if err != nil {
