@@ -220,7 +220,7 @@ func write[T string | []byte](c *coder, tag uint64, v T) {
 
 // encode writes a message by itself.
 func encode(m message) []byte {
-	var c coder
+	c := coder{out: make([]byte, 0, 256)}
 	c.message(m)
 	return c.out
 }

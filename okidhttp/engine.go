@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -86,8 +87,11 @@ func (h *held) clock(k *Kit) time.Time { return h.now.Add(k.cfg.Now().Sub(h.read
 // else did meanwhile.
 func (k *Kit) save(ctx context.Context, h *held) error {
 	h.prune()
+	buf := buffers.Get().(*buffer)
+	defer buf.release()
+	buf.bytes = h.appendTo(buf.bytes[:0], h.subject)
 	w := store.Write{
-		Value:    h.encode(h.subject),
+		Value:    buf.bytes,
 		Replaces: h.version,
 		Version:  randomNonZero(),
 		TTL:      k.cfg.UnverifiedRetention,
@@ -101,6 +105,20 @@ func (k *Kit) save(ctx context.Context, h *held) error {
 		h.version = w.Version
 	}
 	return err
+}
+
+// buffer is memory for one record on its way to the store, which copies it.
+type buffer struct{ bytes []byte }
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+// maxBuffer bounds the memory that waits for the next record, in bytes.
+const maxBuffer = 16 << 10
+
+func (b *buffer) release() {
+	if cap(b.bytes) <= maxBuffer {
+		buffers.Put(b)
+	}
 }
 
 // write puts a record, and once more if the answer may be lost though the write

@@ -101,8 +101,11 @@ const recordFormat = 1
 // the subject's hash, so that a record which was copied to another place is not
 // read there. The grant comes next, so that the gate reads it without a look at
 // the rest.
-func (r *record) encode(of subjectHash) []byte {
-	c := coder{out: append(make([]byte, 0, 1024), recordFormat)}
+func (r *record) encode(of subjectHash) []byte { return r.appendTo(nil, of) }
+
+// appendTo is encode that appends to out.
+func (r *record) appendTo(out []byte, of subjectHash) []byte {
+	c := coder{out: append(out, recordFormat)}
 	c.out = append(c.out, of[:boundLen]...)
 	if g := r.grant(); g != nil {
 		c.sized(g)
