@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,9 +68,13 @@ func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 // eventID names the event of an attempt with this number, which stands in the
 // record before anybody is told.
 func eventID(attempt attemptID, number int64) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "okidkit event %x %d", attempt[:], number))
-	return "evt_" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:15]))
+	var buf [64]byte
+	b := hex.AppendEncode(append(buf[:0], "okidkit event "...), attempt[:])
+	sum := sha256.Sum256(strconv.AppendInt(append(b, ' '), number, 10))
+	return string(lowerBase32.AppendEncode(append(buf[:0], "evt_"...), sum[:15]))
 }
+
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567")
 
 // Permanent marks a callback's error as one that no later try will mend. The
 // notice becomes a dead letter and the provider gets its 200. An attempt about to

@@ -161,7 +161,7 @@ const maxBodyHint = 8 << 10
 // readBody reads the body of a webhook as it is on the wire, or says what is
 // wrong with it.
 func (k *Kit) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	for _, encoding := range r.Header.Values("Content-Encoding") {
+	for _, encoding := range r.Header["Content-Encoding"] {
 		if encoding != "" && !strings.EqualFold(encoding, "identity") {
 			return nil, &problemEncodedBody
 		}
