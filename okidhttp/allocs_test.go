@@ -31,8 +31,8 @@ func TestAllocations(t *testing.T) {
 		want    float64
 	}{
 		{"gate", func() { serve(t, gate, gated, nil, 200) }, 9},
-		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 29},
-		{"status", func() { serve(t, kit, status, nil, 200) }, 34},
+		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 25},
+		{"status", func() { serve(t, kit, status, nil, 200) }, 32},
 	} {
 		assert.Equal(t, tt.want, testing.AllocsPerRun(1000, tt.request)-none, tt.name)
 	}

@@ -34,7 +34,7 @@ import (
 // serve runs a handler without a network.
 func serve(b testing.TB, h http.Handler, r *http.Request, body []byte, want int) {
 	b.Helper()
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	if w.Code != want {

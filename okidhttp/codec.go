@@ -167,10 +167,11 @@ func (c *coder) nested(tag uint64, m message) {
 		c.out = binary.AppendUvarint(c.out, tag)
 		c.sized(m)
 	} else if from, to, ok := c.wants(tag); ok {
-		inner := coder{reading: true, data: c.data, chars: c.chars, to: from, end: to}
-		if err := inner.read(m); err != nil {
-			c.err = err
-		}
+		outer := *c
+		c.to, c.end = from, to
+		err := c.read(m)
+		*c = outer
+		c.err = err
 	}
 }
 

@@ -229,7 +229,8 @@ func (k *Kit) deliverInto(ctx context.Context, h *held, at address, n identity.N
 	}
 	w := &work{at: at, h: h, owner: h.find(at.attempt).lease.owner, event: ad.owed}
 	if ad.taken {
-		w.v = &n.Verification
+		v := n.Verification // a copy, for which duplicates need no memory
+		w.v = &v
 	}
 	return k.carryOut(ctx, w)
 }

@@ -1,10 +1,11 @@
 package okidhttp
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,20 +175,35 @@ func (k *Kit) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 	deadline := time.AfterFunc(bodyTimeout, func() {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every server can
 	})
-	var body bytes.Buffer
-	body.Grow(int(min(max(r.ContentLength, 0), maxBodyHint)) + bytes.MinRead)
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, k.cfg.MaxBody))
+	body := make([]byte, 0, min(max(r.ContentLength, 0), maxBodyHint)+1) // so that the end shows
+	body, err := readAll(body, http.MaxBytesReader(w, r.Body, k.cfg.MaxBody))
 	inTime := deadline.Stop()
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case tooLarge:
 		return nil, &problemBodyTooLarge
-	case errors.Is(err, http.ErrBodyReadAfterClose), err == nil && body.Len() == 0 && r.ContentLength > 0:
+	case errors.Is(err, http.ErrBodyReadAfterClose), err == nil && len(body) == 0 && r.ContentLength > 0:
 		return nil, &problemBodyRead
 	case !inTime:
 		return nil, &problemSlowBody
 	case err != nil:
 		return nil, &problemBadRequest
 	}
-	return body.Bytes(), nil
+	return body, nil
+}
+
+// readAll is io.ReadAll into memory that mostly is large enough.
+func readAll(b []byte, from io.Reader) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, max(512, cap(b)))
+		}
+		n, err := from.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		} else if err != nil {
+			return b, err
+		}
+	}
 }
