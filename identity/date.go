@@ -17,11 +17,29 @@ type Date struct {
 // refuses days that do not exist. The error never quotes its input, which may
 // be somebody's date of birth.
 func ParseDate(s string) (Date, error) {
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		return Date{}, fmt.Errorf("%w: date is not YYYY-MM-DD", ErrMalformed)
+	if len(s) == len(time.DateOnly) && s[4] == '-' && s[7] == '-' {
+		d := Date{Year: number(s[:4]), Month: time.Month(number(s[5:7])), Day: number(s[8:])}
+		if d.Exists() {
+			return d, nil
+		}
 	}
-	return DateOf(t), nil
+	return Date{}, fmt.Errorf("%w: date is not YYYY-MM-DD", ErrMalformed)
+}
+
+// number reads decimal digits and nothing else; -1 is what is no number.
+func number(s string) (n int) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return -1
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return n
+}
+
+// Exists reports whether there is such a day, in the years 1 to 9999.
+func (d Date) Exists() bool {
+	return 1 <= d.Year && d.Year <= 9999 && d == DateOf(time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC))
 }
 
 // DateOf is the day of t in t's own zone.

@@ -18,7 +18,7 @@ func TestDate(t *testing.T) {
 	assert.Equal(t, Date{2028, time.February, 29}, d)
 	assert.Equal(t, "2028-02-29", d.String())
 	assert.Equal(t, d, DateOf(time.Date(2028, 2, 29, 23, 59, 0, 0, time.UTC)))
-	for _, bad := range []string{"", "2027-02-29", "2028-2-9", "29-02-2028", "2028-02-29T00:00:00Z", "canary", "2028-13-01", "2028/02/29"} {
+	for _, bad := range []string{"", "2027-02-29", "2028-2-9", "29-02-2028", "2028-02-29T00:00:00Z", "canary", "2028-13-01", "2028/02/29", "2028-00-10", "2028-02-00", "2028-02-30", "0000-01-01", "-028-02-03", "+028-02-03", "2028-+2-03", "2028-02- 3", "２028-02-03"} {
 		_, err := ParseDate(bad)
 		require.ErrorIs(t, err, ErrMalformed, bad)
 		if bad != "" {

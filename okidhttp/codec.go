@@ -143,7 +143,7 @@ func (c *coder) time(tag uint64, v *time.Time) {
 // date is a number, YYYYMMDD. What is no date is left out.
 func (c *coder) date(tag uint64, v *identity.Date) {
 	var n int64
-	if isDate(*v) {
+	if v.Exists() {
 		n = int64(v.Year)*10000 + int64(v.Month)*100 + int64(v.Day)
 	}
 	c.int(tag, &n)
@@ -151,14 +151,9 @@ func (c *coder) date(tag uint64, v *identity.Date) {
 		return
 	}
 	*v = identity.Date{Year: int(n / 10000), Month: time.Month(n / 100 % 100), Day: int(n % 100)}
-	if !isDate(*v) {
+	if !v.Exists() {
 		c.err = errCorrupt
 	}
-}
-
-// isDate reports whether there is such a day.
-func isDate(d identity.Date) bool {
-	return d.Year > 0 && d.Year < 10000 && d == identity.DateOf(time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC))
 }
 
 // nested is for a message within a message.
