@@ -18,12 +18,11 @@ import (
 // keyLen is the length of each of Config.Keys, in bytes.
 const keyLen = 32
 
-// A sealed value is the salt of its key, a nonce, the ciphertext and a tag.
+// A sealed value is the salt of its key, and then a nonce of 12 bytes, the
+// ciphertext, and a tag of 16.
 const (
-	saltLen  = 4
-	nonceLen = 12
-	tagLen   = 16
-	sealLen  = saltLen + nonceLen + tagLen // without the ciphertext
+	saltLen = 4
+	sealLen = saltLen + 12 + 16 // without the ciphertext
 )
 
 // errUnsealable is the answer for bytes that none of the keys sealed for this
@@ -100,8 +99,7 @@ func (m *masterKey) open(sealed, about []byte) ([]byte, error) {
 	if !known {
 		aead = m.derive(s)
 	}
-	nonce, box := sealed[saltLen:saltLen+nonceLen], sealed[saltLen+nonceLen:]
-	plain, err := aead.Open(nil, nonce, box, about)
+	plain, err := aead.Open(nil, nil, sealed[saltLen:], about)
 	if err == nil && !known {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -128,9 +126,9 @@ func (m *masterKey) derive(s salt) cipher.AEAD {
 	if err != nil {
 		panic(err) // the length of the key is constant
 	}
-	aead, err := cipher.NewGCM(block)
+	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		panic(err) // AES has the block size that GCM wants
+		panic(err) // it is AES
 	}
 	return aead
 }
@@ -171,10 +169,8 @@ func looksConstant(k []byte) bool {
 // seal encrypts plain. Only open with the same purpose and place gives it back.
 func (r keyring) seal(purpose, place string, plain []byte) []byte {
 	salt, aead := r.keys()[0].sealing()
-	out := make([]byte, saltLen+nonceLen, sealLen+len(plain))
-	nonce := out[copy(out, salt[:]):]
-	_, _ = rand.Read(nonce)
-	return aead.Seal(out, nonce, plain, sealedAbout(purpose, place))
+	out := append(make([]byte, 0, sealLen+len(plain)), salt[:]...)
+	return aead.Seal(out, nil, plain, sealedAbout(purpose, place))
 }
 
 // open is the inverse of seal.
