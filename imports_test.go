@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"internal/apiclient":     {},
 	"internal/redistest":     {"github.com/redis/go-redis/v9"},
 	"internal/load":          anything,
+	"internal/load/byturns":  {},
 	"internal/load/cases":    anything,
 	"internal/load/harness":  {"github.com/redis/go-redis/v9"},
 	"internal/load/rounds":   {},

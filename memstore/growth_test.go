@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/okidkit/okidkit/internal/load/byturns"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -81,25 +81,10 @@ func BenchmarkGrowth(b *testing.B) {
 		}},
 	} {
 		b.Run(fmt.Sprintf("%s/records=%d", method.name, many), func(b *testing.B) {
-			var took [2][]time.Duration
-			for i := 0; b.Loop(); i++ {
-				for j, s := range stores {
-					began := time.Now()
-					if err := method.call(s, i); err != nil {
-						b.Fatal(err)
-					}
-					took[j] = append(took[j], time.Since(began))
-				}
+			side := func(name string, s *growing) byturns.Side {
+				return byturns.Do(name, func(i int) error { return method.call(s, i) })
 			}
-			var median [2]float64
-			for j := range took {
-				slices.Sort(took[j])
-				median[j] = float64(took[j][len(took[j])/2])
-			}
-			b.ReportMetric(0, "ns/op") // which would be that of both together
-			b.ReportMetric(median[0], "ns/few")
-			b.ReportMetric(median[1], "ns/many")
-			b.ReportMetric(median[1]/median[0], "many/few")
+			byturns.Compare(b, side("few", stores[0]), side("many", stores[1]))
 		})
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/okidkit/okidkit/getid"
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/load/byturns"
 	"github.com/okidkit/okidkit/internal/redistest"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidhttp"
@@ -95,7 +95,8 @@ func BenchmarkWebhook(b *testing.B) {
 }
 
 // BenchmarkWebhookRedis has the same on Redis, by turns with the one command with
-// which hosts mark an event as seen.
+// which hosts mark an event as seen: what one caller waits for is mostly that the other
+// process wakes up, which takes several times as long at one time as at another.
 func BenchmarkWebhookRedis(b *testing.B) {
 	client, ok := redisClient(b)
 	if !ok {
@@ -103,43 +104,17 @@ func BenchmarkWebhookRedis(b *testing.B) {
 	}
 	kit, fake := app(onRedis(b, client, func(c *okidhttp.Config) { c.OnVerified = noCallback }))
 	defer fake.Close()
-	mark := func(i int) error {
+	mark := byturns.Do("command", func(i int) error {
 		return client.SetNX(b.Context(), fmt.Sprintf("seen:%p %d", b, i), 1, 24*time.Hour).Err()
-	}
+	})
 	b.Run("fresh", func(b *testing.B) {
 		deliver := freshWebhooks(b, kit)
-		byTurns(b, mark, func(i int) error { deliver(i); return nil })
+		byturns.Compare(b, mark, byturns.Do("request", func(i int) error { deliver(i); return nil }))
 	})
 	b.Run("duplicate", func(b *testing.B) {
 		deliver := duplicateWebhooks(b, kit)
-		byTurns(b, mark, func(int) error { deliver(); return nil })
+		byturns.Compare(b, mark, byturns.Do("request", func(int) error { deliver(); return nil }))
 	})
-}
-
-// byTurns runs a command of Redis and a request by turns, and reports the medians. What
-// one caller waits for is mostly that the other process wakes up, which takes several
-// times as long at one time as at another, and longest for who does something else in
-// between.
-func byTurns(b *testing.B, command, request func(i int) error) {
-	var took [2][]time.Duration
-	for i := 0; b.Loop(); i++ {
-		for j, do := range []func(int) error{command, request} {
-			began := time.Now()
-			if err := do(i); err != nil {
-				b.Fatal(err)
-			}
-			took[j] = append(took[j], time.Since(began))
-		}
-	}
-	var median [2]float64
-	for j := range took {
-		slices.Sort(took[j])
-		median[j] = float64(took[j][len(took[j])/2])
-	}
-	b.ReportMetric(0, "ns/op") // which would be that of both together
-	b.ReportMetric(median[0], "ns/command")
-	b.ReportMetric(median[1], "ns/request")
-	b.ReportMetric(median[1]/median[0], "request/command")
 }
 
 func noCallback(context.Context, okidhttp.Event) error { return nil }
@@ -270,10 +245,9 @@ func BenchmarkRequireVerifiedRedis(b *testing.B) {
 		b.Fatal(err)
 	}
 	gate, r := kit.RequireVerified(bare), asUser("alice", "/cellar/")
-	byTurns(b, func(int) error { return client.Get(b.Context(), "plain").Err() }, func(int) error {
-		serve(b, gate, r, nil, 200)
-		return nil
-	})
+	byturns.Compare(b,
+		byturns.Do("command", func(int) error { return client.Get(b.Context(), "plain").Err() }),
+		byturns.Do("request", func(int) error { serve(b, gate, r, nil, 200); return nil }))
 }
 
 // BenchmarkStatus stands beside an answer that is known already.

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/load/byturns"
 	"github.com/okidkit/okidkit/internal/redistest"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/redisstore"
@@ -124,28 +124,20 @@ func benchmarkGrowth(b *testing.B, crowds ...*crowded) {
 		}},
 	} {
 		b.Run(fmt.Sprintf("%s/users=%d", tt.name, len(crowds[1].order)), func(b *testing.B) {
-			var took [2][]time.Duration
-			for i := 0; b.Loop(); i++ {
-				for j, c := range crowds {
+			side := func(name string, c *crowded) byturns.Side {
+				return byturns.Side{Name: name, Prepare: func(i int) func() error {
 					h, r := tt.request(c, c.order[i%len(c.order)])
 					w := httptest.NewRecorder()
-					began := time.Now()
-					h.ServeHTTP(w, r)
-					took[j] = append(took[j], time.Since(began))
-					if w.Code != 200 {
-						b.Fatal(w.Code, w.Body)
+					return func() error {
+						h.ServeHTTP(w, r)
+						if w.Code != 200 {
+							return fmt.Errorf("answer %d: %s", w.Code, w.Body)
+						}
+						return nil
 					}
-				}
+				}}
 			}
-			var median [2]float64
-			for j := range took {
-				slices.Sort(took[j])
-				median[j] = float64(took[j][len(took[j])/2])
-			}
-			b.ReportMetric(0, "ns/op") // which would be that of both together
-			b.ReportMetric(median[0], "ns/few")
-			b.ReportMetric(median[1], "ns/many")
-			b.ReportMetric(median[1]/median[0], "many/few")
+			byturns.Compare(b, side("few", crowds[0]), side("many", crowds[1]))
 		})
 	}
 }
