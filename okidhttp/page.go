@@ -97,7 +97,7 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held, p ident
 		return
 	}
 	page := StartPage{StartURL: k.url("start"), ReturnTo: returnTo}
-	if p != k.cfg.Providers[0] {
+	if p.Name() != k.cfg.Providers[0].Name() { // not every provider can be compared itself
 		page.StartURL = k.url("start", "provider", p.Name())
 	}
 	words := startWords[""]

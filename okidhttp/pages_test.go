@@ -206,6 +206,24 @@ func TestOwnPages(t *testing.T) {
 	assert.Contains(t, w.get("alice", "/verify/page").Body.String(), "own NOT VERIFIED failed")
 }
 
+// wrapped is a provider as hosts may write one: a value that cannot be compared.
+type wrapped struct {
+	*fakeProvider
+	change func(*identity.SDK)
+}
+
+func TestWrappedProvider(t *testing.T) {
+	w := newWorld(t)
+	w.kit = w.replica(func(c *Config) {
+		c.Providers = []identity.Provider{wrapped{w.provider, func(*identity.SDK) {}}}
+	})
+	assert.Equal(t, 200, w.get("alice", "/verify/page").Code)
+	a := w.start("alice").Attempt
+	assert.Equal(t, 200, w.get("alice", "/verify/page?attempt="+a).Code)
+	assert.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, 200, w.gate("alice"))
+}
+
 // The pending page shows a way back to the verification: at once if it was an
 // error that brought the user here.
 func TestPendingPage(t *testing.T) {
