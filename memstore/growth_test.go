@@ -3,8 +3,6 @@ package memstore
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -13,23 +11,12 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// manyRecords, in the environment, is how many records BenchmarkGrowth compares
-// with a thousand.
-const manyRecords = "BENCHMARK_RECORDS"
-
 // BenchmarkGrowth calls each method by turns where there are a thousand records and
 // where there are many, and reports the medians, which are less moved by what else
 // the machine does than means are. All records are due some day, and ten now. The
 // floor is a map with a lock.
 func BenchmarkGrowth(b *testing.B) {
-	const few = 1_000
-	many := 10 * few
-	if text := os.Getenv(manyRecords); text != "" {
-		var err error
-		if many, err = strconv.Atoi(text); err != nil {
-			b.Fatal(err)
-		}
-	}
+	few, many := byturns.Sizes(b)
 	type growing struct {
 		*Store
 		keys     []string

@@ -31,9 +31,10 @@ import (
 //	{"attempt":"…","status":"verified"}
 //
 // 401: nobody is logged in, or the claim is not the provider's; 409: this verification
-// is another user's, or the user's own, whose record has forgotten it since; 400; 403: cross-origin; 404: there is no provider
-// that takes claims; 405; 408; 413; 415; 429 with Retry-After: Config.StartLimit;
-// 503 with Retry-After: the store is away, or the provider's keys are.
+// is another user's, or the user's own, whose record has forgotten it since; 400; 403:
+// cross-origin; 404: there is no provider that takes claims; 405; 408; 413; 415; 429
+// with Retry-After: Config.StartLimit; 503 with Retry-After: the store is away, or the
+// provider's keys are.
 func (k *Kit) Claim() http.Handler { return http.HandlerFunc(k.claim) }
 
 func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {

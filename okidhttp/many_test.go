@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -27,21 +26,12 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// manyRecords, in the environment, is how many users BenchmarkGrowth compares with a
-// thousand. A million takes 2 GB of memory and a few minutes to fill in.
-const manyRecords = "BENCHMARK_RECORDS"
-
 // BenchmarkGrowth sends each request by turns to a kit with a thousand verified users
 // and to one with many, and reports the medians, which are less moved by what else
-// the machine does than means are.
+// the machine does than means are. A million users take 2 GB of memory and a minute to
+// fill in.
 func BenchmarkGrowth(b *testing.B) {
-	const few = 1_000
-	many := 10 * few
-	if text := os.Getenv(manyRecords); text != "" {
-		var err error
-		many, err = strconv.Atoi(text)
-		require.NoError(b, err)
-	}
+	few, many := byturns.Sizes(b)
 	b.Run("memory", func(b *testing.B) {
 		benchmarkGrowth(b, crowd(b, memstore.New(), few), crowd(b, memstore.New(), many))
 	})

@@ -97,13 +97,10 @@ const (
 // which closes the gate.
 const recordFormat = 1
 
-// encode writes the record of a subject. It begins with the format and a part of
-// the subject's hash, so that a record which was copied to another place is not
+// appendTo writes the record of a subject behind out. It begins with the format and a
+// part of the subject's hash, so that a record which was copied to another place is not
 // read there. The grant comes next, so that the gate reads it without a look at
 // the rest.
-func (r *record) encode(of subjectHash) []byte { return r.appendTo(nil, of) }
-
-// appendTo is encode that appends to out.
 func (r *record) appendTo(out []byte, of subjectHash) []byte {
 	c := coder{out: append(out, recordFormat)}
 	c.out = append(c.out, of[:boundLen]...)

@@ -17,6 +17,9 @@ import (
 
 var testHash = hashSubject("alice")
 
+// encode is the record of a subject as it stands in the store.
+func (r *record) encode(of subjectHash) []byte { return r.appendTo(nil, of) }
+
 // sampleRecord has a value in every field.
 func sampleRecord() *record {
 	at := func(minute int) time.Time { return time.Date(2026, 3, 1, 12, minute, 0, 1e6, time.UTC) }

@@ -2,8 +2,6 @@ package redisstore
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -14,22 +12,13 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// manyRecords, in the environment, is how many records BenchmarkGrowth compares
-// with a thousand. A million takes 3 GB of memory and half a minute to fill in.
-const manyRecords = "BENCHMARK_RECORDS"
-
 // BenchmarkGrowth calls each method by turns where there are a thousand records and
 // where there are many, and reports the medians, which are less moved by what else
 // the machine does than means are. All records are due some day, and ten now. The
-// floors are the plain commands.
+// floors are the plain commands. A million records take 3 GB of memory and half a minute to
+// fill in.
 func BenchmarkGrowth(b *testing.B) {
-	const few = 1_000
-	many := 10 * few
-	if text := os.Getenv(manyRecords); text != "" {
-		var err error
-		many, err = strconv.Atoi(text)
-		require.NoError(b, err)
-	}
+	few, many := byturns.Sizes(b)
 	type growing struct {
 		*Store
 		client   redis.UniversalClient

@@ -196,11 +196,11 @@ func testSameSite(t *testing.T, chromium context.Context) {
 
 // The SDK calls back twice, and about both; the user comes back once.
 func testSDKCallsTwice(t *testing.T, chromium context.Context) {
-	w := site{configure: func(c *okidhttp.Config) {
-		c.Providers = []identity.Provider{withBoot{c.Providers[0].(*okid.Provider), `function (config, onComplete, onError) {
+	w := site{configure: altering(func(sdk *identity.SDK) {
+		sdk.Boot = `function (config, onComplete, onError) {
 			setTimeout(function () { onComplete({}); onComplete({}); onError({}); onComplete(null); onError(); });
-		}`}}
-	}}.run(t)
+		}`
+	})}.run(t)
 	u := visit(t, chromium, w, "toni")
 	u.comes()
 	u.click("Start verification")
@@ -211,10 +211,9 @@ func testSDKCallsTwice(t *testing.T, chromium context.Context) {
 
 // The SDK gives up after it had begun: the user can try again, and is told a code.
 func testSDKGivesUp(t *testing.T, chromium context.Context) {
-	w := site{configure: func(c *okidhttp.Config) {
-		c.Providers = []identity.Provider{withBoot{c.Providers[0].(*okid.Provider),
-			`async function (config, onComplete, onError) { await null; onError(new Error()); }`}}
-	}}.run(t)
+	w := site{configure: altering(func(sdk *identity.SDK) {
+		sdk.Boot = `async function (config, onComplete, onError) { await null; onError(new Error()); }`
+	})}.run(t)
 	u := visit(t, chromium, w, "gisa")
 	u.comes()
 	u.click("Start verification")
@@ -224,23 +223,30 @@ func testSDKGivesUp(t *testing.T, chromium context.Context) {
 	u.sees("If you did not finish")
 }
 
-// withBoot is okID with another way to start the SDK.
-type withBoot struct {
+// altered is okID with something else about its SDK.
+type altered struct {
 	*okid.Provider
-	boot string
+	alter func(*identity.SDK)
 }
 
-func (p withBoot) SDK(s identity.Session, locale string) identity.SDK {
+func (p altered) SDK(s identity.Session, locale string) identity.SDK {
 	sdk := p.Provider.SDK(s, locale)
-	sdk.Boot = p.boot
+	p.alter(&sdk)
 	return sdk
+}
+
+func altering(alter func(*identity.SDK)) func(*okidhttp.Config) {
+	return func(c *okidhttp.Config) {
+		c.Providers = []identity.Provider{altered{c.Providers[0].(*okid.Provider), alter}}
+	}
 }
 
 // Nothing of the SDK's host can be reached: the page says so within ten seconds.
 func testSDKHostAway(t *testing.T, chromium context.Context) {
-	w := site{configure: func(c *okidhttp.Config) {
-		c.Providers = []identity.Provider{scriptAt{c.Providers[0].(*okid.Provider), "http://127.0.0.1:1/okid.js"}}
-	}}.run(t)
+	const away = "http://127.0.0.1:1/okid.js"
+	w := site{configure: altering(func(sdk *identity.SDK) {
+		sdk.ScriptURL, sdk.Sources.Script = away, []string{away}
+	})}.run(t)
 	u := visit(t, chromium, w, "anna")
 	u.forgive("net::ERR_CONNECTION_REFUSED")
 	u.forgive("net::ERR_UNSAFE_PORT")
@@ -252,18 +258,6 @@ func testSDKHostAway(t *testing.T, chromium context.Context) {
 	u.do("see a code", chromedp.WaitVisible(`[data-when="trouble"] code`))
 	u.click("Try again")
 	u.sees("The verification does not start")
-}
-
-// scriptAt is okID with its script at another address.
-type scriptAt struct {
-	*okid.Provider
-	url string
-}
-
-func (p scriptAt) SDK(s identity.Session, locale string) identity.SDK {
-	sdk := p.Provider.SDK(s, locale)
-	sdk.ScriptURL, sdk.Sources.Script = p.url, []string{p.url}
-	return sdk
 }
 
 // A phone, with its own pixels and fingers.

@@ -3,10 +3,30 @@
 package byturns
 
 import (
-	"slices"
+	"os"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/okidkit/okidkit/internal/load/median"
 )
+
+// manyRecords, in the environment, is how many records there are where there are many.
+const manyRecords = "BENCHMARK_RECORDS"
+
+// Sizes are how many records there are where there are few, and where there are many:
+// ten thousand, unless BENCHMARK_RECORDS says something else.
+func Sizes(b *testing.B) (few, many int) {
+	b.Helper()
+	few, many = 1_000, 10_000
+	if text := os.Getenv(manyRecords); text != "" {
+		var err error
+		if many, err = strconv.Atoi(text); err != nil {
+			b.Fatalf("%s: %v", manyRecords, err)
+		}
+	}
+	return few, many
+}
 
 // Side is one of the two.
 type Side struct {
@@ -27,24 +47,21 @@ func Do(name string, do func(i int) error) Side {
 func Compare(b *testing.B, first, second Side) {
 	b.Helper()
 	sides := [2]Side{first, second}
-	var took [2][]time.Duration
+	var took [2][]float64
 	for i := 0; b.Loop(); i++ {
 		for j, side := range sides {
 			measured := side.Prepare(i)
 			began := time.Now()
 			err := measured()
-			took[j] = append(took[j], time.Since(began))
+			took[j] = append(took[j], float64(time.Since(began)))
 			if err != nil {
 				b.Fatalf("%s: %v", side.Name, err)
 			}
 		}
 	}
-	var median [2]float64
-	for j, side := range sides {
-		slices.Sort(took[j])
-		median[j] = float64(took[j][len(took[j])/2])
-		b.ReportMetric(median[j], "ns/"+side.Name)
-	}
+	one, other := median.Of(took[0]), median.Of(took[1])
 	b.ReportMetric(0, "ns/op") // which would be that of both together
-	b.ReportMetric(median[1]/median[0], second.Name+"/"+first.Name)
+	b.ReportMetric(one, "ns/"+first.Name)
+	b.ReportMetric(other, "ns/"+second.Name)
+	b.ReportMetric(other/one, second.Name+"/"+first.Name)
 }

@@ -24,6 +24,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/okidkit/okidkit/internal/load/median"
 )
 
 // Case is a handler and the requests that it is loaded with.
@@ -219,7 +221,7 @@ func report(out io.Writer, cases []Case, rounds [][]Result) error {
 			for r := range rounds {
 				values[r] = of(rounds[r][i])
 			}
-			return median(values)
+			return median.Of(values)
 		}
 		micros := func(of func(Result) time.Duration) string {
 			return fmt.Sprintf("%.0f µs", over(func(r Result) float64 { return float64(of(r)) / 1e3 }))
@@ -230,7 +232,7 @@ func report(out io.Writer, cases []Case, rounds [][]Result) error {
 			for r := range rounds {
 				ratios[r] = rounds[r][base].Rate / rounds[r][i].Rate
 			}
-			cost = fmt.Sprintf("%.2f (%.2f-%.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
+			cost = fmt.Sprintf("%.2f (%.2f-%.2f)", median.Of(ratios), slices.Min(ratios), slices.Max(ratios))
 		}
 		fmt.Fprintf(&b, "| %s | %.0f | %s | %s | %s | %s | %s | %.0f | %.1f |\n", c.Name,
 			over(func(r Result) float64 { return r.Rate }), cost, c.Base,
@@ -242,15 +244,6 @@ func report(out io.Writer, cases []Case, rounds [][]Result) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
-}
-
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	middle := len(values) / 2
-	if len(values)%2 == 0 {
-		return (values[middle-1] + values[middle]) / 2
-	}
-	return values[middle]
 }
 
 // Usage is what a server has used so far.

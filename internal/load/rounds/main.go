@@ -24,6 +24,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/okidkit/okidkit/internal/load/median"
 )
 
 func main() {
@@ -117,14 +119,14 @@ func (t *table) write(out io.Writer) error {
 			for i, v := range own["ns/op"] {
 				ratios[i] = v / floor[i]
 			}
-			ratio = fmt.Sprintf("%.3f (%.3f-%.3f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
+			ratio = fmt.Sprintf("%.3f (%.3f-%.3f)", median.Of(ratios), slices.Min(ratios), slices.Max(ratios))
 		}
 		column := func(unit, format string) string {
 			values := own[unit]
 			if values == nil {
 				return ""
 			}
-			return fmt.Sprintf(format, median(values))
+			return fmt.Sprintf(format, median.Of(values))
 		}
 		var also []string
 		for _, unit := range slices.Sorted(maps.Keys(own)) {
@@ -136,13 +138,4 @@ func (t *table) write(out io.Writer) error {
 			column("B/op", "%.0f"), column("allocs/op", "%.0f"), strings.Join(also, ", "))
 	}
 	return nil
-}
-
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	middle := len(values) / 2
-	if len(values)%2 == 0 {
-		return (values[middle-1] + values[middle]) / 2
-	}
-	return values[middle]
 }
