@@ -2,29 +2,72 @@ package identity
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
 // Date is a day on the calendar without time or zone, as it is printed in a
-// passport. The zero value means "not known".
+// passport. The zero value means "not known". Every other value that is no day,
+// [UnreadableDate] above all, means that there is a date which cannot be read:
+// whoever depends on it must not take it for one that is not there.
 type Date struct {
 	Year  int
 	Month time.Month
 	Day   int
 }
 
-// ParseDate reads YYYY-MM-DD, the form in which the providers give dates. It
-// refuses days that do not exist. The error never quotes its input, which may
-// be somebody's date of birth.
+// UnreadableDate is what a [Provider] reports for a date that is there, and that
+// [ParseDate] cannot read.
+var UnreadableDate = Date{Year: -1}
+
+// ParseDate reads the forms of a date that leave no doubt: YYYY-MM-DD, YYYYMMDD,
+// and the date-times of RFC 3339, of which the date counts as it is written,
+// whatever the time and the zone. It refuses everything else, and days that do
+// not exist, with an error that wraps [ErrMalformed]. The error never quotes its
+// input, which may be somebody's date of birth.
 func ParseDate(s string) (Date, error) {
-	if len(s) == len(time.DateOnly) && s[4] == '-' && s[7] == '-' {
-		d := Date{Year: number(s[:4]), Month: time.Month(number(s[5:7])), Day: number(s[8:])}
-		if d.Exists() {
-			return d, nil
+	if n := len(time.DateOnly); len(s) > n && isTime(s[n:]) {
+		s = s[:n]
+	}
+	var year, month, day string
+	switch {
+	case len(s) == len(time.DateOnly) && s[4] == '-' && s[7] == '-':
+		year, month, day = s[:4], s[5:7], s[8:]
+	case len(s) == len("20060102"):
+		year, month, day = s[:4], s[4:6], s[6:]
+	}
+	if d := (Date{Year: number(year), Month: time.Month(number(month)), Day: number(day)}); d.Exists() {
+		return d, nil
+	}
+	return Date{}, fmt.Errorf("%w: not a date as YYYY-MM-DD, YYYYMMDD or RFC 3339", ErrMalformed)
+}
+
+// isTime reports whether s is what follows the date in a date-time of RFC 3339.
+func isTime(s string) bool {
+	const shortest = "T00:00:00Z"
+	if len(s) < len(shortest) || s[0] != 'T' && s[0] != 't' || s[6] != ':' || !isClock(s[1:6]) || !upTo(s[7:9], 60) {
+		return false
+	}
+	zone := s[9:]
+	if zone[0] == '.' {
+		zone = strings.TrimLeft(zone[1:], "0123456789")
+		if len(s) == len("T00:00:00.")+len(zone) {
+			return false
 		}
 	}
-	return Date{}, fmt.Errorf("%w: date is not YYYY-MM-DD", ErrMalformed)
+	switch {
+	case zone == "Z" || zone == "z":
+		return true
+	case len(zone) == len("+00:00"):
+		return (zone[0] == '+' || zone[0] == '-') && isClock(zone[1:])
+	}
+	return false
 }
+
+// isClock reports whether s, which has five bytes, is hours and minutes.
+func isClock(s string) bool { return s[2] == ':' && upTo(s[:2], 23) && upTo(s[3:], 59) }
+
+func upTo(s string, most int) bool { return 0 <= number(s) && number(s) <= most }
 
 // number reads decimal digits and nothing else; -1 is what is no number.
 func number(s string) (n int) {
@@ -51,8 +94,16 @@ func DateOf(t time.Time) Date {
 // IsZero reports whether the date is not known.
 func (d Date) IsZero() bool { return d == Date{} }
 
-// Before reports whether d is an earlier day than e.
+// Unreadable reports whether there is a date, and it cannot be read: d is neither
+// the zero value nor a day that exists.
+func (d Date) Unreadable() bool { return !d.IsZero() && !d.Exists() }
+
+// Before reports whether d is an earlier day than e. An unreadable date is before
+// nothing, and nothing is before it.
 func (d Date) Before(e Date) bool {
+	if d.Unreadable() || e.Unreadable() {
+		return false
+	}
 	if d.Year != e.Year {
 		return d.Year < e.Year
 	}
@@ -64,10 +115,10 @@ func (d Date) Before(e Date) bool {
 
 // YearsUntil is how many whole years lie between d and e: the age on day e of
 // somebody born on d. Somebody born on 29 February completes a year on 1 March
-// of a year that has no such day. It is 0 if either date is not known, or if e
-// comes before d.
+// of a year that has no such day. It is 0 if either date is not known or
+// unreadable, or if e comes before d.
 func (d Date) YearsUntil(e Date) int {
-	if d.IsZero() || e.IsZero() || e.Before(d) {
+	if !d.Exists() || !e.Exists() || e.Before(d) {
 		return 0
 	}
 	years := e.Year - d.Year
@@ -77,10 +128,13 @@ func (d Date) YearsUntil(e Date) int {
 	return years
 }
 
-// String is YYYY-MM-DD, and "" for the zero value.
+// String is YYYY-MM-DD, "" for the zero value, and "unreadable" for a date that is.
 func (d Date) String() string {
-	if d.IsZero() {
+	switch {
+	case d.IsZero():
 		return ""
+	case d.Unreadable():
+		return "unreadable"
 	}
 	return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day)
 }

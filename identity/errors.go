@@ -1,6 +1,10 @@
 package identity
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // What a provider answers when it cannot do what was asked. They are matched
 // with [errors.Is]; the errors that wrap them carry the cause for a log, and
@@ -36,3 +40,23 @@ var (
 	// have been carried out all the same: the answer was lost or cannot be read.
 	ErrUncertain = errors.New("request may have been carried out")
 )
+
+// RateLimitError says that the provider answered, and that it has been asked too
+// often. [errors.Is] finds [ErrUnavailable] in it. Find it itself, and with it the
+// time to wait, with [errors.As].
+type RateLimitError struct {
+	// RetryAfter is how long the provider asks to be left alone. Zero: it did not
+	// say. It is as the provider gave it: bound it before waiting.
+	RetryAfter time.Duration
+}
+
+// Error says how long to wait.
+func (e *RateLimitError) Error() string {
+	if e.RetryAfter <= 0 {
+		return ErrUnavailable.Error() + ": too many requests"
+	}
+	return fmt.Sprintf("%v: too many requests: retry after %v", ErrUnavailable, e.RetryAfter)
+}
+
+// Unwrap is ErrUnavailable.
+func (e *RateLimitError) Unwrap() error { return ErrUnavailable }

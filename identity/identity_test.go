@@ -3,8 +3,10 @@ package identity
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,12 +20,31 @@ func TestDate(t *testing.T) {
 	assert.Equal(t, Date{2028, time.February, 29}, d)
 	assert.Equal(t, "2028-02-29", d.String())
 	assert.Equal(t, d, DateOf(time.Date(2028, 2, 29, 23, 59, 0, 0, time.UTC)))
-	for _, bad := range []string{"", "2027-02-29", "2028-2-9", "29-02-2028", "2028-02-29T00:00:00Z", "canary", "2028-13-01", "2028/02/29", "2028-00-10", "2028-02-00", "2028-02-30", "0000-01-01", "-028-02-03", "+028-02-03", "2028-+2-03", "2028-02- 3", "２028-02-03"} {
+	for _, bad := range []string{"", "2027-02-29", "2028-2-9", "29-02-2028", "canary", "2028-13-01", "2028/02/29", "2028-00-10", "2028-02-00", "2028-02-30", "0000-01-01", "-028-02-03", "+028-02-03", "2028-+2-03", "2028-02- 3", "２028-02-03"} {
 		_, err := ParseDate(bad)
 		require.ErrorIs(t, err, ErrMalformed, bad)
 		if bad != "" {
 			assert.NotContains(t, err.Error(), bad)
 		}
+	}
+	for _, clear := range []string{
+		"20280229", "2028-02-29T00:00:00Z", "2028-02-29T23:59:59Z", "2028-02-29T00:00:00.000Z", "2028-02-29T12:30:00.123456789Z",
+		"2028-02-29T00:00:00+14:00", "2028-02-29T23:59:59-12:00", "2028-02-29T23:59:60Z", "2028-02-29t00:00:00z", "2028-02-29T00:00:00-00:00",
+	} {
+		got, err := ParseDate(clear)
+		require.NoError(t, err, clear)
+		assert.Equal(t, d, got, "the date as it is written: %s", clear)
+	}
+	for _, bad := range []string{
+		"20270229", "20280230", "00000101", "2028022", "202802290", "2028-0229", "202802-29", "-0280229", "2028 229", "29022028",
+		"2027-02-29T00:00:00Z", "2028-02-29T", "2028-02-29Z", "2028-02-29T00:00Z", "2028-02-29T00:00:00", "2028-02-29 00:00:00Z",
+		"2028-02-29T24:00:00Z", "2028-02-29T00:60:00Z", "2028-02-29T00:00:61Z", "2028-02-29T00:00:00+0000", "2028-02-29T00:00:00+24:00",
+		"2028-02-29T00:00:00.Z", "2028-02-29T00:00:00,5Z", "2028-02-29T0:00:00Z", "20280229T000000Z", "2028-02-29T00:00:00Z canary",
+		" 2028-02-29", "2028-02-29 ", "2028-02-29\n", "2028-02-29T00:00:00Z\n", "29/02/2028", "02/29/2028", "29.02.2028", "2028-W09-2", "2028-060",
+		"Feb 29, 2028", "29 FEB 2028", "280229", "1835395200", "unreadable", "N/A", "never",
+	} {
+		_, err := ParseDate(bad)
+		assert.ErrorIs(t, err, ErrMalformed, bad)
 	}
 	assert.True(t, Date{}.IsZero())
 	assert.Empty(t, Date{}.String())
@@ -60,6 +81,66 @@ func TestYearsUntil(t *testing.T) {
 		assert.Zero(t, Date{}.YearsUntil(day))
 		assert.Zero(t, born.YearsUntil(Date{}))
 	}
+}
+
+// TestUnreadableDate: a date that cannot be read is none that is not there, and
+// nothing follows from it.
+func TestUnreadableDate(t *testing.T) {
+	day := Date{2000, time.January, 1}
+	for _, d := range []Date{UnreadableDate, {2028, 2, 30}, {2028, 0, 0}, {0, 1, 1}, {10000, 1, 1}, {Day: -1}} {
+		assert.True(t, d.Unreadable())
+		assert.False(t, d.IsZero())
+		assert.False(t, d.Exists())
+		assert.Equal(t, "unreadable", d.String())
+		assert.Zero(t, d.YearsUntil(day))
+		assert.Zero(t, day.YearsUntil(d))
+		for _, other := range []Date{day, {}, d, UnreadableDate, {9999, 12, 31}} {
+			assert.False(t, d.Before(other), other)
+			assert.False(t, other.Before(d), other)
+		}
+		v := Verification{DateOfBirth: d}
+		assert.Empty(t, v.Get(DateOfBirth))
+		require.ErrorIs(t, v.Set(DateOfBirth, d.String()), ErrMalformed)
+		assert.Equal(t, d, v.DateOfBirth, "unchanged")
+	}
+	assert.False(t, day.Unreadable())
+	assert.False(t, Date{}.Unreadable())
+}
+
+func TestRateLimitError(t *testing.T) {
+	for after, want := range map[time.Duration]string{
+		0:                "provider is unavailable: too many requests",
+		90 * time.Second: "provider is unavailable: too many requests: retry after 1m30s",
+	} {
+		err := fmt.Errorf("okid: %w", &RateLimitError{RetryAfter: after})
+		require.ErrorIs(t, err, ErrUnavailable)
+		assert.NotErrorIs(t, err, ErrRefused)
+		assert.EqualError(t, err, "okid: "+want)
+		limit, ok := errors.AsType[*RateLimitError](err)
+		require.True(t, ok)
+		assert.Equal(t, after, limit.RetryAfter)
+	}
+}
+
+// FuzzParseDate: what is read begins with the digits of the date that is meant.
+func FuzzParseDate(f *testing.F) {
+	for _, seed := range []string{"2028-02-29", "20280229", "2028-02-29T23:59:60.5+01:00", "2028-2-9", "20280230", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := ParseDate(s)
+		if err != nil {
+			require.ErrorIs(t, err, ErrMalformed)
+			require.True(t, d.IsZero())
+			return
+		}
+		require.True(t, d.Exists())
+		again, err := ParseDate(d.String())
+		require.NoError(t, err)
+		require.Equal(t, d, again)
+		compact := strings.ReplaceAll(d.String(), "-", "")
+		require.True(t, s == compact || strings.HasPrefix(s, d.String()) && (len(s) == 10 || s[10] == 'T' || s[10] == 't'), s)
+	})
 }
 
 func TestFields(t *testing.T) {

@@ -26,7 +26,8 @@ type Verification struct {
 
 	// DocumentType is the provider's word: "passport", "id-card".
 	DocumentType string
-	// DocumentExpiry is the last day on which the document is valid.
+	// DocumentExpiry is the last day on which the document is valid. One that is
+	// there and cannot be read is not zero, see [Date.Unreadable].
 	DocumentExpiry Date
 
 	FirstName      string
@@ -90,7 +91,8 @@ func (f Field) Valid() bool {
 }
 
 // Get returns one personal field as text, dates as YYYY-MM-DD. It is "" if the
-// provider did not tell, or if f is not valid.
+// provider did not tell, if it told a date that is unreadable (which tells nothing
+// about the person; ask v.DateOfBirth.Unreadable()), or if f is not valid.
 func (v Verification) Get(f Field) string {
 	switch f {
 	case FirstName:
@@ -100,14 +102,16 @@ func (v Verification) Get(f Field) string {
 	case DocumentNumber:
 		return v.DocumentNumber
 	case DateOfBirth:
-		return v.DateOfBirth.String()
+		if v.DateOfBirth.Exists() {
+			return v.DateOfBirth.String()
+		}
 	}
 	return ""
 }
 
-// Set is the inverse of Get. It returns an error that wraps [ErrMalformed] for
-// a field that is not valid and for a date that is not one, and then changes
-// nothing.
+// Set is the inverse of Get; a date may have any form that [ParseDate] reads. It
+// returns an error that wraps [ErrMalformed] for a field that is not valid and for
+// a date that is not one, and then changes nothing.
 func (v *Verification) Set(f Field, text string) error {
 	switch f {
 	case FirstName:
