@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"getid":                  {"identity", "internal/apiclient", "internal/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"okidhttp":               {"identity", "store"},
 	"okidtest":               {"identity", "okid"},
-	"internal/strictjson":    {"json"},
+	"internal/strictjson":    {},
 	"internal/apiclient":     {},
 	"internal/redistest":     {"github.com/redis/go-redis/v9"},
 	"internal/load":          anything,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,9 +41,11 @@ var errID = errors.New(`id of the verification is not 8 to 128 letters, digits, 
 // VerifyClaim authenticates what the browser holds after the flow, data.ocr as
 // JSON, and returns the id of the verification. The checks, in this order:
 //
-//   - The body must be a JSON object of at most 256 KiB, read strictly, with the
-//     strings id and signed. Else [identity.ErrMalformed]. The other members, of
-//     which none is signed, are not looked at, and resultUrl is never followed.
+//   - The body must be a JSON object of at most 256 KiB with the strings id and
+//     signed, which has no name twice, not even in another letter case, and in which
+//     no more than 256 objects and arrays lie within each other. Else
+//     [identity.ErrMalformed]. Of the other members, of which none is signed, nothing
+//     is read or kept, and resultUrl is never followed.
 //   - signed must be a token in the form of the JWS Compact Serialization, at most
 //     8 KiB long, with the algorithm ES512, without critical headers and without
 //     keys of its own; its iss must be [Config.Issuer], its id that of the body,
@@ -63,7 +66,7 @@ func (p *Provider) VerifyClaim(ctx context.Context, body []byte) (string, error)
 	if len(body) > maxClaim {
 		return "", fmt.Errorf("getid: %w: longer than %d bytes", identity.ErrMalformed, maxClaim)
 	}
-	c, err := strictjson.Read(body, readClaim)
+	c, err := strictjson.Read(body, claimShape, readClaim)
 	if err != nil {
 		return "", fmt.Errorf("getid: %w: %w", identity.ErrMalformed, err)
 	}
@@ -75,6 +78,25 @@ func (p *Provider) VerifyClaim(ctx context.Context, body []byte) (string, error)
 
 // claim is what is read of data.ocr.
 type claim struct{ id, signed string }
+
+// What is read of a claim, and of the two parts of its token.
+var (
+	claimShape  = strict("id", "signed")
+	headerShape = strict(append([]string{"alg", "kid"}, slices.Concat(changeMeaning, bringKeys)...)...)
+	tokenShape  = strict("id", "iss", "exp", "nbf")
+
+	changeMeaning = []string{"crit", "b64", "zip"}
+	bringKeys     = []string{"jwk", "jku", "x5u", "x5c"}
+)
+
+// strict is an object that decides, with these members.
+func strict(names ...string) *strictjson.Shape {
+	shape := &strictjson.Shape{Strict: true}
+	for _, name := range names {
+		shape.Members = append(shape.Members, strictjson.Member{Name: name})
+	}
+	return shape
+}
 
 func readClaim(root *strictjson.Value) (claim, error) {
 	id := text(root.Get("id"))
@@ -146,7 +168,7 @@ func (p *Provider) readToken(signed, id string) (token, error) {
 		}
 	}
 	header, claims, signature := decoded[0], decoded[1], decoded[2]
-	keyID, err := strictjson.Read(header, readHeader)
+	keyID, err := strictjson.Read(header, headerShape, readHeader)
 	if err != nil {
 		return token{}, fmt.Errorf("token's header: %w", err)
 	}
@@ -164,22 +186,23 @@ func (p *Provider) readToken(signed, id string) (token, error) {
 	}, nil
 }
 
-// readHeader returns the kid, which is "" if there is none.
+// readHeader returns the kid, which is "" if there is none. What is null is not
+// there: some write so, and for a key, or for its name, that says enough.
 func readHeader(root *strictjson.Value) (keyID string, err error) {
-	// What changes the meaning of the token, or brings a key along.
-	refused := []string{"crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"}
-	if err := root.CheckNames(append(refused, "kid")...); err != nil {
-		return "", err
-	}
 	if text(root.Get("alg")) != jwt.SigningMethodES512.Alg() {
 		return "", errors.New("alg is not ES512")
 	}
-	for _, name := range refused {
+	for _, name := range changeMeaning {
 		if root.Get(name) != nil {
 			return "", fmt.Errorf("%s is not allowed", name)
 		}
 	}
-	if kid := root.Get("kid"); kid != nil {
+	for _, name := range bringKeys {
+		if !isNull(root.Get(name)) {
+			return "", fmt.Errorf("%s is not allowed", name)
+		}
+	}
+	if kid := root.Get("kid"); !isNull(kid) {
 		if keyID = text(kid); keyID == "" || len(keyID) > maxKeyID {
 			return "", fmt.Errorf("kid is not a string of 1 to %d bytes", maxKeyID)
 		}
@@ -187,11 +210,14 @@ func readHeader(root *strictjson.Value) (keyID string, err error) {
 	return keyID, nil
 }
 
+// isNull reports whether v is not there, or null.
+func isNull(v *strictjson.Value) bool {
+	_, isText := v.Text()
+	return v.Absent() && !isText
+}
+
 func (p *Provider) checkClaims(data []byte, id string) error {
-	_, err := strictjson.Read(data, func(root *strictjson.Value) (struct{}, error) {
-		if err := root.CheckNames("exp", "nbf"); err != nil {
-			return struct{}{}, err
-		}
+	_, err := strictjson.Read(data, tokenShape, func(root *strictjson.Value) (struct{}, error) {
 		if text(root.Get("id")) != id {
 			return struct{}{}, errors.New("id is missing or another") // other tokens of this issuer have none
 		}

@@ -10,7 +10,9 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +31,11 @@ func TestVerifyClaim(t *testing.T) {
 		"nothing but what counts": []byte(`{"signed":"` + genuine() + `","id":"` + id + `"}`),
 		"data is a list":          []byte(`{"data":[{}],"signed":"` + genuine() + `","id":"` + id + `"}`),
 		"names a key":             signed(withKID("new"), claims),
+		"kid null":                signed(`{"alg":"ES512","kid":null}`, claims),
+		"every key null":          signed(`{"alg":"ES512","kid":null,"jwk":null,"jku":null,"x5u":null,"x5c":null,"x5t":null,"typ":null}`, claims),
+		"twins in other objects":  []byte(`{"data":{"a":{"x":1,"x":2,"X":3},"status":"\ud800"},"more":[{"id":1,"ID":2,"id":3}],"signed":"` + genuine() + `","id":"` + id + `"}`),
+		"254 deep":                []byte(`{"data":` + strings.Repeat("[", 254) + strings.Repeat("]", 254) + `,"signed":"` + genuine() + `","id":"` + id + `"}`),
+		"twins deep in the token": signed(`{"alg":"ES512","more":{"a":1,"a":"\ud800"}}`, strings.Replace(claims, "{", `{"more":[{"iss":1,"ISS":2}],`, 1)),
 		"no typ":                  signed(`{"alg":"ES512"}`, claims),
 		"not yet at its end":      signed(header, `{"id":"`+id+`","iss":"regily","exp":1751278681}`),
 		"past its end by seconds": signed(header, `{"id":"`+id+`","iss":"regily","exp":1751278650}`),
@@ -144,7 +151,6 @@ func TestRefusesToken(t *testing.T) {
 		"jku":                       signed(`{"alg":"ES512","jku":"https://canary.test/certs"}`, claims),
 		"x5u":                       signed(`{"alg":"ES512","x5u":"https://canary.test/certs"}`, claims),
 		"x5c":                       signed(`{"alg":"ES512","x5c":["canary"]}`, claims),
-		"kid null":                  signed(`{"alg":"ES512","kid":null}`, claims),
 		"kid empty":                 signed(`{"alg":"ES512","kid":""}`, claims),
 		"kid number":                signed(`{"alg":"ES512","kid":7}`, claims),
 		"kid object":                signed(`{"alg":"ES512","kid":{"kid":"a"}}`, claims),
@@ -226,35 +232,40 @@ func TestRefusesClaim(t *testing.T) {
 	token := genuine()
 	with := func(id string) string { return `{"id":"` + id + `","signed":"` + token + `"}` }
 	for name, body := range map[string]string{
-		"empty":                 ``,
-		"no JSON":               `canary`,
-		"list":                  `[]`,
-		"null":                  `null`,
-		"no id":                 `{"signed":"` + token + `"}`,
-		"no signed":             `{"id":"` + id + `"}`,
-		"id null":               `{"id":null,"signed":"` + token + `"}`,
-		"id number":             `{"id":12345678,"signed":"` + token + `"}`,
-		"id short":              with("1234567"),
-		"id long":               with(strings.Repeat("a", 129)),
-		"id with dots":          with("../../canary"),
-		"id with a slash":       with("canary/canary"),
-		"id with an escape":     with("canary%2fcanary"),
-		"id with a query":       with("canary12?x=y"),
-		"id with a fragment":    with("canary12#x"),
-		"id with a line feed":   with(`canary12\n`),
-		"id not ASCII":          with("canary12é"),
-		"signed null":           `{"id":"` + id + `","signed":null}`,
-		"signed a list":         `{"id":"` + id + `","signed":["` + token + `"]}`,
-		"trailing data":         string(claimOf(token)) + "canary",
-		"two values":            string(claimOf(token)) + string(claimOf(token)),
-		"id twice":              `{"id":"canary12","id":"` + id + `","signed":"` + token + `"}`,
-		"id by letter case":     `{"ID":"canary12","id":"` + id + `","signed":"` + token + `"}`,
-		"signed twice":          `{"id":"` + id + `","signed":"canary","signed":"` + token + `"}`,
-		"signed by letter case": `{"id":"` + id + `","Signed":"canary","signed":"` + token + `"}`,
-		"repeated further down": `{"id":"` + id + `","signed":"` + token + `","data":{"results":{"status":"a","STATUS":"b"}}}`,
-		"deep":                  `{"id":"` + id + `","signed":"` + token + `","data":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`,
-		"not UTF-8":             "{\"id\":\"" + id + "\",\"signed\":\"" + token + "\",\"data\":\"\xff\"}",
-		"256 KiB and a byte":    string(claimOf(token)) + strings.Repeat(" ", 256<<10-len(claimOf(token))+1),
+		"empty":                   ``,
+		"no JSON":                 `canary`,
+		"list":                    `[]`,
+		"null":                    `null`,
+		"no id":                   `{"signed":"` + token + `"}`,
+		"no signed":               `{"id":"` + id + `"}`,
+		"id null":                 `{"id":null,"signed":"` + token + `"}`,
+		"id number":               `{"id":12345678,"signed":"` + token + `"}`,
+		"id short":                with("1234567"),
+		"id long":                 with(strings.Repeat("a", 129)),
+		"id with dots":            with("../../canary"),
+		"id with a slash":         with("canary/canary"),
+		"id with an escape":       with("canary%2fcanary"),
+		"id with a query":         with("canary12?x=y"),
+		"id with a fragment":      with("canary12#x"),
+		"id with a line feed":     with(`canary12\n`),
+		"id not ASCII":            with("canary12é"),
+		"signed null":             `{"id":"` + id + `","signed":null}`,
+		"signed number":           `{"id":"` + id + `","signed":1}`,
+		"signed a list":           `{"id":"` + id + `","signed":["` + token + `"]}`,
+		"trailing data":           string(claimOf(token)) + "canary",
+		"two values":              string(claimOf(token)) + string(claimOf(token)),
+		"id twice":                `{"id":"canary12","id":"` + id + `","signed":"` + token + `"}`,
+		"id by letter case":       `{"ID":"canary12","id":"` + id + `","signed":"` + token + `"}`,
+		"signed twice":            `{"id":"` + id + `","signed":"canary","signed":"` + token + `"}`,
+		"signed by letter case":   `{"id":"` + id + `","Signed":"canary","signed":"` + token + `"}`,
+		"applicationStatus twice": `{"applicationStatus":"declined","applicationStatus":"approved","id":"` + id + `","signed":"` + token + `"}`,
+		"data in two cases":       `{"id":"` + id + `","signed":"` + token + `","data":{},"Data":{}}`,
+		"half a surrogate pair":   `{"id":"` + id + `","signed":"` + token + `\ud800"}`,
+		"and in a name":           `{"id":"` + id + `","signed":"` + token + `","canary\ud800":1}`,
+		"257 deep":                `{"id":"` + id + `","signed":"` + token + `","data":` + strings.Repeat("[", 256) + strings.Repeat("]", 256) + `}`,
+		"deep":                    `{"id":"` + id + `","signed":"` + token + `","data":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`,
+		"not UTF-8":               "{\"id\":\"" + id + "\",\"signed\":\"" + token + "\",\"data\":\"\xff\"}",
+		"256 KiB and a byte":      string(claimOf(token)) + strings.Repeat(" ", 256<<10-len(claimOf(token))+1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVendor()
@@ -270,6 +281,50 @@ func TestRefusesClaim(t *testing.T) {
 	largest := append(claimOf(token), strings.Repeat(" ", 256<<10-len(claimOf(token)))...)
 	_, err = newProvider(t, newVendor()).VerifyClaim(t.Context(), largest)
 	require.NoError(t, err, "the bounds are exact")
+}
+
+// TestHostileClaims: whatever nobody reads costs no memory, before the sender is
+// known.
+func TestHostileClaims(t *testing.T) {
+	p := newProvider(t, newVendor())
+	const length = 256<<10 - 2<<10
+	members := func(format string) string {
+		var b strings.Builder
+		for i := 0; b.Len() < length-20; i++ {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String() + `"end":0`
+	}
+	token := sample + b64(make([]byte, 132)) // it costs the check of a signature
+	for name, tc := range map[string]struct {
+		more  string
+		bound uint64
+		want  error
+	}{
+		"numbers":              {`"data":[` + strings.Repeat(`0,`, length/2) + `0]`, 64 << 10, identity.ErrSignature},
+		"objects":              {`"data":[` + strings.Repeat(`{},`, length/3) + `0]`, 64 << 10, identity.ErrSignature},
+		"members of an object": {`"data":{` + members(`"%x":0,`) + `}`, 64 << 10, identity.ErrSignature},
+		"strings":              {`"data":[` + strings.Repeat(`"",`, length/3) + `0]`, 64 << 10, identity.ErrSignature},
+		"escapes":              {`"data":["` + strings.Repeat(`\u0041`, length/6) + `"]`, 64 << 10, identity.ErrSignature},
+		"names that repeat":    {`"data":{` + strings.Repeat(`"":0,`, length/5) + `"":0}`, 64 << 10, identity.ErrSignature},
+		"nested":               {`"data":` + strings.Repeat(`{"a":`, length/5), 64 << 10, identity.ErrMalformed},
+		"members beside id":    {members(`"%x":0,`), 3 * length, identity.ErrSignature},
+		"repeated beside id":   {strings.Repeat(`"":0,`, length/5) + `"":0`, 3 * length, identity.ErrMalformed},
+		"a long token":         {`"Signed":"` + strings.Repeat(`x`, length) + `"`, 64 << 10, identity.ErrMalformed},
+	} {
+		body := []byte(`{"id":"` + id + `","signed":"` + token + `",` + tc.more + `}`)
+		_, err := p.VerifyClaim(t.Context(), body)
+		require.ErrorIs(t, err, tc.want, name)
+		var before, after runtime.MemStats
+		least := uint64(math.MaxUint64)
+		for range 3 { // others allocate, too
+			runtime.ReadMemStats(&before)
+			_, _ = p.VerifyClaim(t.Context(), body)
+			runtime.ReadMemStats(&after)
+			least = min(least, after.TotalAlloc-before.TotalAlloc)
+		}
+		assert.LessOrEqual(t, least, tc.bound, name)
+	}
 }
 
 // TestVerdictOfTheBrowser: what the browser says beside the token, and what the

@@ -13,13 +13,14 @@ import (
 // maxResult is the length of the longest result that is read, in bytes.
 const maxResult = 1 << 20
 
-// fetchResult asks for one result.
+// fetchResult asks for one result, once: when to ask again is the caller's to say.
 func (p *Provider) fetchResult(ctx context.Context, id string) (apiclient.Answer, error) {
-	a, err := apiclient.Do(ctx, p.transport, apiclient.Request{
+	a, err := apiclient.DoOnce(ctx, p.transport, apiclient.Request{
 		Method:    http.MethodGet,
 		URL:       p.baseURL.String() + "/verifications/results/" + id,
 		Authorize: p.authorize,
 		MaxAnswer: maxResult,
+		Now:       p.now,
 	})
 	switch {
 	case errors.Is(err, apiclient.ErrTooLong):
@@ -27,12 +28,13 @@ func (p *Provider) fetchResult(ctx context.Context, id string) (apiclient.Answer
 	case err != nil:
 		return a, fmt.Errorf("getid: %w: %w", identity.ErrUnavailable, err)
 	}
-	return a, statusError(a.Status)
+	return a, statusError(a)
 }
 
 // statusError is nil for a result and for one that is not ready. It never quotes
 // the body, which may hold anything.
-func statusError(status int) error {
+func statusError(a apiclient.Answer) error {
+	status := a.Status
 	switch {
 	case status == http.StatusOK, status == http.StatusAccepted:
 		return nil
@@ -44,7 +46,9 @@ func statusError(status int) error {
 		// an unknown id nothing is said. So it tells nothing about the
 		// verification, which may be there the next time: never ErrNotFound.
 		return fmt.Errorf("getid: %w: HTTP 404: no result yet, or BaseURL is wrong", identity.ErrUnavailable)
-	case status == http.StatusTooManyRequests, status >= 500:
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && a.RetryAfter > 0:
+		return fmt.Errorf("getid: %w: HTTP %d", &identity.RateLimitError{RetryAfter: a.RetryAfter}, status)
+	case status >= 500:
 		return fmt.Errorf("getid: %w: HTTP %d", identity.ErrUnavailable, status)
 	}
 	return fmt.Errorf("getid: %w: HTTP %d", identity.ErrRefused, status)

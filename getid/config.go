@@ -89,7 +89,7 @@ type Config struct {
 	// Default: [http.DefaultTransport].
 	HTTPClient *http.Client
 
-	// Timeout is how long a call may take, with all its retries.
+	// Timeout is how long a call may take.
 	// Default: [DefaultTimeout].
 	Timeout time.Duration
 

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,8 +36,11 @@ const (
 	keysFresh = 10 * time.Minute
 	// keysStale is the age up to which keys count while no newer can be had.
 	keysStale = 24 * time.Hour
-	// cooldown is the time from one fetch to the next, whatever came of it.
-	cooldown = 30 * time.Second
+	// cooldown is the time from one fetch to the next, whatever came of it. Only
+	// while there never was a set it is shorter at first: firstCooldown, then twice
+	// that, and so on.
+	cooldown      = 30 * time.Second
+	firstCooldown = time.Second
 	// fetchTimeout is how long a fetch may take: users wait for it.
 	fetchTimeout = 5 * time.Second
 )
@@ -52,18 +56,26 @@ type Key struct {
 
 // ParseJWKS reads a JSON Web Key Set of at most 256 KiB and 50 members. A member
 // that is not a public key on P-521 for signatures with ES512 is left out, and so
-// is one whose kid another had before. It returns [identity.ErrMalformed] if the
+// is one whose kid another had before. What is null counts as absent, and coordinates
+// may lack their leading zeros or have the padding of base64url. It returns [identity.ErrMalformed] if the
 // document is none, or no key is left.
 func ParseJWKS(data []byte) ([]Key, error) {
 	if len(data) > maxJWKS {
 		return nil, fmt.Errorf("getid: %w: key set is longer than %d bytes", identity.ErrMalformed, maxJWKS)
 	}
-	keys, err := strictjson.Read(data, readKeys)
+	keys, err := strictjson.Read(data, keysShape, readKeys)
 	if err != nil {
 		return nil, fmt.Errorf("getid: %w: key set: %w", identity.ErrMalformed, err)
 	}
 	return keys, nil
 }
+
+var keysShape = &strictjson.Shape{Strict: true, Members: []strictjson.Member{{Name: "keys", Shape: &strictjson.Shape{
+	Max: maxKeys + 1,
+	Elements: &strictjson.Shape{Members: []strictjson.Member{
+		{Name: "kty"}, {Name: "crv"}, {Name: "use"}, {Name: "alg"}, {Name: "kid"}, {Name: "x"}, {Name: "y"}, {Name: "d"},
+	}},
+}}}}
 
 func readKeys(root *strictjson.Value) ([]Key, error) {
 	var keys []Key
@@ -86,24 +98,38 @@ func readKeys(root *strictjson.Value) ([]Key, error) {
 // readKey reads a JWK (RFC 7517, RFC 7518 section 6.2).
 func readKey(jwk *strictjson.Value) (Key, bool) {
 	is := func(name, want string) bool { return text(jwk.Get(name)) == want }
-	ifThere := func(name, want string) bool { return jwk.Get(name) == nil || is(name, want) }
-	private := jwk.Get("d") != nil // who publishes that key has lost it
+	ifThere := func(name, want string) bool { return isNull(jwk.Get(name)) || is(name, want) }
+	private := !isNull(jwk.Get("d")) // who publishes that key has lost it
 	if private || !is("kty", "EC") || !is("crv", "P-521") || !ifThere("use", "sig") || !ifThere("alg", "ES512") {
 		return Key{}, false
 	}
 	id := text(jwk.Get("kid"))
-	if jwk.Get("kid") != nil && id == "" || len(id) > maxKeyID {
+	if !isNull(jwk.Get("kid")) && id == "" || len(id) > maxKeyID {
 		return Key{}, false
 	}
 	const size = signatureSize / 2
-	x, errX := base64.RawURLEncoding.Strict().DecodeString(text(jwk.Get("x")))
-	y, errY := base64.RawURLEncoding.Strict().DecodeString(text(jwk.Get("y")))
-	if errX != nil || errY != nil || len(x) != size || len(y) != size {
+	point := make([]byte, 1+2*size)
+	point[0] = 4 // uncompressed
+	if !readCoordinate(point[1:1+size], jwk.Get("x")) || !readCoordinate(point[1+size:], jwk.Get("y")) {
 		return Key{}, false
 	}
-	uncompressed := bytes.Join([][]byte{{4}, x, y}, nil)
-	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P521(), uncompressed)
+	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P521(), point) // it must be on the curve
 	return Key{ID: id, PublicKey: public}, err == nil
+}
+
+// readCoordinate reads a coordinate in base64url. Some writers leave out the zeros
+// that it begins with, or pad the base64url, though RFC 7518 allows neither.
+func readCoordinate(to []byte, v *strictjson.Value) bool {
+	written, encoding := text(v), base64.RawURLEncoding
+	if strings.HasSuffix(written, "=") {
+		encoding = base64.URLEncoding
+	}
+	decoded, err := encoding.Strict().DecodeString(written)
+	if err != nil || len(decoded) == 0 || len(decoded) > len(to) {
+		return false
+	}
+	copy(to[len(to)-len(decoded):], decoded)
+	return true
 }
 
 // ParsePEM reads one or more blocks of type "PUBLIC KEY", each with a key on the
@@ -193,6 +219,7 @@ type keySource struct {
 	set    *keySet       // nil: none yet
 	tried  time.Time     // when the last fetch began
 	err    error         // what came of it
+	failed int           // how many have failed in a row
 	flight chan struct{} // closed at the end of the fetch that is under way; nil: none is
 }
 
@@ -222,7 +249,7 @@ func (s *keySource) newer(ctx context.Context, old *keySet, now time.Time) (*key
 		return s.set, nil
 	}
 	if s.flight == nil {
-		if !s.tried.IsZero() && now.Sub(s.tried) < cooldown {
+		if !s.tried.IsZero() && now.Sub(s.tried) < s.pause() {
 			return old, s.err
 		}
 		s.tried, s.flight = now, make(chan struct{})
@@ -247,12 +274,23 @@ func (s *keySource) newer(ctx context.Context, old *keySet, now time.Time) (*key
 	}
 }
 
+// pause is the time from one fetch to the next.
+func (s *keySource) pause() time.Duration {
+	if s.set != nil || s.failed == 0 || s.failed > 5 {
+		return cooldown
+	}
+	// Without any keys all claims fail. That must not last for long because one fetch
+	// failed, and must not become a flood because many do.
+	return firstCooldown << (s.failed - 1)
+}
+
 // land ends a fetch.
 func (s *keySource) land(keys []Key, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.failed++
 	if s.err = err; err == nil {
-		s.set = newKeySet(keys, s.tried)
+		s.set, s.failed = newKeySet(keys, s.tried), 0
 	}
 	close(s.flight)
 	s.flight = nil
@@ -267,7 +305,7 @@ func (p *Provider) fetchKeys(ctx context.Context, url string) ([]Key, error) {
 		err = fmt.Errorf("HTTP %d", a.Status)
 	}
 	if err == nil {
-		keys, err = strictjson.Read(a.Body, readKeys)
+		keys, err = strictjson.Read(a.Body, keysShape, readKeys)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("getid: %w: key set: %w", identity.ErrUnavailable, err)

@@ -1,16 +1,19 @@
 package getid_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,7 +96,7 @@ func (lost) Read([]byte) (int, error) { return 0, errors.New("canary") }
 func (lost) Close() error             { return nil }
 
 // TestFloodOfKeyIDs: whatever the tokens are and whatever comes back, there is one
-// fetch in 30 seconds.
+// fetch in 30 seconds. As long as there never was a set, there are some more at first.
 func TestFloodOfKeyIDs(t *testing.T) {
 	serve := garbage()
 	serve["good"] = always(http.StatusOK, jwks(jwk(keyPair(0), "good")))
@@ -106,7 +109,15 @@ func TestFloodOfKeyIDs(t *testing.T) {
 			if name == "good" {
 				want = identity.ErrSignature
 			}
-			for _, second := range []int{0, 1, 29, 30, 31, 59, 60, 89, 90} {
+			fetches := []int{0, 1, 3, 7, 15, 31, 61, 91} // when
+			if name == "good" {
+				fetches = []int{0, 30, 60, 90}
+			}
+			want, expected := want, 0
+			for second := range 92 {
+				if slices.Contains(fetches, second) {
+					expected++
+				}
 				c.advance(at.Add(time.Duration(second) * time.Second).Sub(c.now()))
 				for i := range 3 {
 					token := b64([]byte(withKID(fmt.Sprint(second, "-", i)))) + "." + b64([]byte(claims)) + "." + b64(make([]byte, 132))
@@ -116,10 +127,37 @@ func TestFloodOfKeyIDs(t *testing.T) {
 					require.NotContains(t, err.Error(), "canary")
 					require.Equal(t, name == "500", strings.Contains(err.Error(), "HTTP 500"))
 				}
-				require.EqualValues(t, 1+second/30, v.keys.Load(), "after %d s", second)
+				require.EqualValues(t, expected, v.keys.Load(), "after %d s", second)
 			}
 			assert.Zero(t, v.other.Load())
 		})
+	}
+}
+
+// TestFirstFetchFails: claims fail for a second after it, and not for longer.
+func TestFirstFetchFails(t *testing.T) {
+	for name, f := range garbage() {
+		v, c := newVendor(), new(clock)
+		v.setKeys(f)
+		p := newProvider(t, v, c.config)
+		verify := func() error { _, err := p.VerifyClaim(t.Context(), claimOf(genuine())); return err }
+		require.ErrorIs(t, verify(), identity.ErrUnavailable, name)
+		v.publish(jwk(keyPair(0), ""))
+		c.advance(time.Second - 1)
+		require.ErrorIs(t, verify(), identity.ErrUnavailable, name)
+		require.EqualValues(t, 1, v.keys.Load())
+		c.advance(1)
+		require.NoError(t, verify(), name)
+
+		// From now on it is 30 seconds, though the next fetch fails as well.
+		v.setKeys(f)
+		unknown := claimOf(sign(keyPair(1), withKID("unknown"), claims))
+		for second := range 62 {
+			_, err := p.VerifyClaim(t.Context(), unknown)
+			require.Error(t, err)
+			require.EqualValues(t, 2+second/30, v.keys.Load(), "%s after %d s", name, second)
+			c.advance(time.Second)
+		}
 	}
 }
 
@@ -292,9 +330,7 @@ func TestParseJWKS(t *testing.T) {
 		"RSA":               set("kty", "RSA"),
 		"symmetric":         {"kty": "oct", "k": "c2VjcmV0", "kid": "odd"},
 		"private":           set("d", x),
-		"private null":      set("d", nil),
 		"for encryption":    set("use", "enc"),
-		"use null":          set("use", nil),
 		"for ES256":         set("alg", "ES256"),
 		"x missing":         with(func(m map[string]any) { delete(m, "x") }),
 		"x number":          set("x", 1),
@@ -302,11 +338,21 @@ func TestParseJWKS(t *testing.T) {
 		"x short":           set("x", x[4:]),
 		"x long":            set("x", "AAAA"+x),
 		"x of another":      set("x", x),
+		"x padded wrongly":  set("x", jwk(keyPair(1), "")["x"].(string)+"="),
+		"x padded too much": set("x", jwk(keyPair(1), "")["x"].(string)+"===="),
+		"x with a zero":     set("x", b64(append([]byte{0}, coordinate(keyPair(1), 0)...))),
+		"x empty":           set("x", ""),
+		"x null":            set("x", nil),
+		"x list":            set("x", []string{x}),
+		"curve null":        set("crv", nil),
+		"kty null":          set("kty", nil),
+		"private empty":     set("d", ""),
+		"alg another kind":  set("alg", []string{"ES512"}),
+		"use another kind":  set("use", true),
 		"x no base64url":    set("x", strings.Repeat("+", 88)),
 		"y zero":            set("y", b64(make([]byte, 66))),
 		"y beyond":          set("y", b64([]byte(strings.Repeat("\xff", 66)))),
 		"kid number":        set("kid", 1),
-		"kid null":          set("kid", nil),
 		"kid empty":         set("kid", ""),
 		"kid of 129 bytes":  set("kid", strings.Repeat("k", 129)),
 		"nothing":           {},
@@ -322,8 +368,34 @@ func TestParseJWKS(t *testing.T) {
 			require.ErrorIs(t, err, identity.ErrMalformed, name)
 		}
 	}
+	null := with(func(m map[string]any) {
+		for _, name := range []string{"use", "alg", "kid", "d", "x5c", "x5t", "x5u", "key_ops", "ext"} {
+			m[name] = nil
+		}
+	})
+	keys, err := getid.ParseJWKS([]byte(jwks(null, set("key_ops", []string{"verify"}), good)))
+	require.NoError(t, err)
+	require.Len(t, keys, 3, "what is null is not there")
+	assert.Equal(t, []string{"", "odd", "good"}, []string{keys[0].ID, keys[1].ID, keys[2].ID})
+
+	for name, twin := range map[string]string{
+		"x twice": `"x":"` + x + `",`, "another case": `"X":"` + x + `",`, "half a pair": `"kid":"\ud800",`, "crv twice": `"crv":"P-256",`, "Crv": `"Crv":"P-256",`,
+	} {
+		odd := strings.Replace(jwks(good), `[{`, `[{`+twin, 1)
+		_, err := getid.ParseJWKS([]byte(odd))
+		require.ErrorIs(t, err, identity.ErrMalformed, name)
+		keys, err := getid.ParseJWKS([]byte(strings.Replace(odd, `[{`, jwks(jwk(keyPair(1), "other"))[len(`{"keys":`):len(jwks(jwk(keyPair(1), "other")))-2]+`,{`, 1)))
+		require.NoError(t, err, name)
+		require.Len(t, keys, 1, "one bad key spoils no other: %s", name)
+		assert.Equal(t, "other", keys[0].ID)
+	}
+	harmless := strings.Replace(jwks(good), `[{`, `[{"x5t":1,"x5t":2,"more":{"a":1,"A":2},`, 1)
+	keys, err = getid.ParseJWKS([]byte(harmless))
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+
 	plain := map[string]any{"kty": "EC", "crv": "P-521", "x": x, "y": good["y"], "ext": true}
-	keys, err := getid.ParseJWKS([]byte(jwks(plain, plain, good)))
+	keys, err = getid.ParseJWKS([]byte(jwks(plain, plain, good)))
 	require.NoError(t, err)
 	require.Len(t, keys, 3, "those without a kid are not the same")
 	assert.Empty(t, keys[0].ID)
@@ -334,6 +406,50 @@ func TestParseJWKS(t *testing.T) {
 		_, err := getid.ParseJWKS([]byte(bad))
 		require.ErrorIs(t, err, identity.ErrMalformed)
 		assert.NotContains(t, err.Error(), "canary")
+	}
+}
+
+// coordinate is number i of a public key, in 66 bytes.
+func coordinate(key *ecdsa.PrivateKey, i int) []byte {
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		panic(err)
+	}
+	return point[1+66*i : 1+66*(i+1)]
+}
+
+// TestShortCoordinates: keys count as some publish them, without the zeros that a
+// coordinate begins with, and with the padding of base64url, and claims by them, too.
+func TestShortCoordinates(t *testing.T) {
+	// The first byte of 66 has but one bit, so that it is zero for every second key.
+	var key *ecdsa.PrivateKey
+	for key == nil || coordinate(key, 0)[0] != 0 || coordinate(key, 1)[0] != 0 {
+		var err error
+		key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+		require.NoError(t, err)
+	}
+	x, y := coordinate(key, 0), coordinate(key, 1)
+	trimmed := func(b []byte) []byte { return bytes.TrimLeft(b, "\x00") }
+	padded := base64.URLEncoding.EncodeToString
+	for name, written := range map[string][2]string{
+		"as they should be":    {b64(x), b64(y)},
+		"x short":              {b64(trimmed(x)), b64(y)},
+		"both short":           {b64(trimmed(x)), b64(trimmed(y))},
+		"short and padded":     {padded(trimmed(x)), padded(trimmed(y))},
+		"nothing to be padded": {padded(x), padded(y)},
+	} {
+		m := jwk(key, "a")
+		m["x"], m["y"] = written[0], written[1]
+		v := newVendor()
+		v.publish(m)
+		_, err := newProvider(t, v).VerifyClaim(t.Context(), claimOf(sign(key, header, claims)))
+		require.NoError(t, err, name)
+		_, err = newProvider(t, v).VerifyClaim(t.Context(), claimOf(sign(keyPair(1), header, claims)))
+		require.ErrorIs(t, err, identity.ErrSignature, name)
+
+		m["x"], m["y"] = written[1], written[0]
+		_, err = getid.ParseJWKS([]byte(jwks(m)))
+		require.ErrorIs(t, err, identity.ErrMalformed, "it is not on the curve: %s", name)
 	}
 }
 

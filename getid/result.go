@@ -28,7 +28,7 @@ const (
 
 // Result is the answer of GET /verifications/results/{id}. Everything but ID is
 // optional, and in Checkin.com's words; what is not listed here is not kept. Of
-// each list the first 32 are.
+// the first 32 elements of each list those that can be read are.
 //
 // It is personal data: it and its parts print, log and marshal without their
 // content, the result as its id and its status.
@@ -107,19 +107,20 @@ type Attributes struct {
 //	done          needs-review          [identity.Review]
 //	done          error                 [identity.Failed], with [identity.ReasonError]
 //
-// and for everything else empty: nothing can be concluded.
+// and for everything else empty: nothing can be concluded. A text longer than
+// [identity.MaxText] is left out.
 func (r Result) Verification() identity.Verification {
 	v := identity.Verification{
 		ID:             r.ID,
-		DocumentType:   r.Attributes.DocumentType,
+		DocumentType:   unlessLong(r.Attributes.DocumentType),
 		DocumentExpiry: r.Attributes.DateOfExpiry,
-		FirstName:      r.Attributes.FirstName,
-		LastName:       r.Attributes.LastName,
+		FirstName:      unlessLong(r.Attributes.FirstName),
+		LastName:       unlessLong(r.Attributes.LastName),
 		DateOfBirth:    r.Attributes.DateOfBirth,
 		Concerns:       r.Concerns,
 	}
 	if numbers := r.Attributes.DocumentNumbers; len(numbers) > 0 {
-		v.DocumentNumber = numbers[0]
+		v.DocumentNumber = unlessLong(numbers[0])
 	}
 	switch r.Status {
 	case StatusProcessing:
@@ -139,6 +140,13 @@ func (r Result) Verification() identity.Verification {
 	return v
 }
 
+func unlessLong(text string) string {
+	if len(text) > identity.MaxText {
+		return ""
+	}
+	return text
+}
+
 // Fetch is [Provider.Result] in the words that all providers share. It never
 // returns [identity.ErrNotFound].
 func (p *Provider) Fetch(ctx context.Context, id string) (identity.Notice, error) {
@@ -149,13 +157,16 @@ func (p *Provider) Fetch(ctx context.Context, id string) (identity.Notice, error
 	return identity.Notice{Provider: Name, Verification: r.Verification(), Fetched: true}, nil
 }
 
-// Result asks Checkin.com, with the secret key, how a verification stands, with
+// Result asks Checkin.com, with the secret key, how a verification stands, with one
 // GET /verifications/results/{id}. An id that is not 8 to 128 letters, digits, "-"
 // and "_" is [identity.ErrMalformed], and is not asked for.
 //
 // The answer must carry a token that [Provider.VerifyClaim] would take for this
 // id; only an answer that the verification is being processed may have none. Else
-// it is [identity.ErrRefused], as are wrong credentials. An HTTP 404 is
+// it is [identity.ErrRefused], as are wrong credentials, and an answer in which one
+// of the objects that decide (those of data, data.results and the two statuses) has
+// a name twice, be it in another letter case. Elsewhere what is odd is left out, but
+// a date that is there and odd is [identity.UnreadableDate]. An HTTP 404 is
 // [identity.ErrUnavailable]: it is documented for a path that does not exist, and
 // so tells nothing about the verification.
 func (p *Provider) Result(ctx context.Context, id string) (Result, error) {
@@ -175,7 +186,7 @@ func (p *Provider) Result(ctx context.Context, id string) (Result, error) {
 		result Result
 		signed string
 	}
-	r, err := strictjson.Read(a.Body, func(root *strictjson.Value) (read, error) {
+	r, err := strictjson.Read(a.Body, resultShape, func(root *strictjson.Value) (read, error) {
 		result, err := readResult(root)
 		result.ID = id
 		return read{result, text(root.Get("signed"))}, err
@@ -192,22 +203,45 @@ func (p *Provider) Result(ctx context.Context, id string) (Result, error) {
 	return r.result, nil
 }
 
+// What is read of a result. The objects in which the statuses and the token stand
+// decide; what is odd elsewhere costs no more than the field that it is in.
+var resultShape = &strictjson.Shape{Strict: true, Members: []strictjson.Member{{Name: "signed"}, {Name: "data", Shape: &strictjson.Shape{
+	Strict: true, Members: []strictjson.Member{
+		{Name: "status"},
+		{Name: "results", Shape: &strictjson.Shape{Strict: true, Members: []strictjson.Member{
+			{Name: "status"}, {Name: "concerns", Shape: listOf(lenient("id", "service", "status", "message"))},
+		}}},
+		{Name: "checks", Shape: listOf(lenient("name", "status", "comment"))},
+		{Name: "documents", Shape: listOf(&strictjson.Shape{Members: []strictjson.Member{
+			{Name: "name"}, {Name: "files", Shape: listOf(lenient("kind", "mediaType", "uri"))},
+		}})},
+		{Name: "metadata", Shape: lenient("platform", "ipAddress", "country", "city", "userAgent")},
+		{Name: "attributes", Shape: attributesShape},
+	},
+}}}}
+
+var attributesShape = func() *strictjson.Shape {
+	shape := lenient("documentType", "firstName", "originalFirstName", "lastName", "originalLastName", "idNumber", "referenceId",
+		"gender", "nationality", "issueCountry", "dateOfExpiry", "dateOfBirth", "placeOfBirth")
+	shape.Members = append(shape.Members, strictjson.Member{Name: "documentNumbers", Shape: listOf(lenient("number", "value"))})
+	return shape
+}()
+
+// lenient is an object that does not decide, with these members.
+func lenient(names ...string) *strictjson.Shape {
+	shape := strict(names...)
+	shape.Strict = false
+	return shape
+}
+
+func listOf(element *strictjson.Shape) *strictjson.Shape {
+	return &strictjson.Shape{Elements: element, Max: identity.MaxConcerns}
+}
+
 // readResult reads all but the token. Odd optional fields are left out.
 func readResult(root *strictjson.Value) (Result, error) {
 	data := root.Get("data")
 	results, metadata, attributes := data.Get("results"), data.Get("metadata"), data.Get("attributes")
-	for _, err := range []error{
-		root.CheckNames("data", "signed"),
-		data.CheckNames("status", "results", "checks", "documents", "metadata", "attributes"),
-		results.CheckNames("status", "concerns"),
-		metadata.CheckNames("platform", "ipAddress", "country", "city", "userAgent"),
-		attributes.CheckNames("documentType", "firstName", "originalFirstName", "lastName", "originalLastName", "documentNumbers",
-			"idNumber", "referenceId", "gender", "nationality", "issueCountry", "dateOfExpiry", "dateOfBirth", "placeOfBirth"),
-	} {
-		if err != nil {
-			return Result{}, err
-		}
-	}
 	if !data.IsObject() {
 		return Result{}, errors.New("data is not an object")
 	}
@@ -273,14 +307,10 @@ func readDocumentNumber(v *strictjson.Value) (string, bool) {
 	return "", false
 }
 
-// list reads the elements of an array as far as they can be read, up to
-// [identity.MaxConcerns] of them.
+// list reads the elements of an array as far as they can be read.
 func list[T any](array *strictjson.Value, read func(*strictjson.Value) (T, bool)) []T {
 	var all []T
 	for v := range array.Elements() {
-		if len(all) == identity.MaxConcerns {
-			break
-		}
 		if one, ok := read(v); ok {
 			all = append(all, one)
 		}
@@ -288,7 +318,8 @@ func list[T any](array *strictjson.Value, read func(*strictjson.Value) (T, bool)
 	return all
 }
 
-// text and date read optional fields: what cannot be read is not there.
+// text and date read optional fields. A text that cannot be read is not there. A date
+// that cannot be read is: a document that may have expired is not one that never does.
 
 func text(v *strictjson.Value) string {
 	b, _ := v.Text()
@@ -296,9 +327,12 @@ func text(v *strictjson.Value) string {
 }
 
 func date(v *strictjson.Value) identity.Date {
+	if v.Absent() {
+		return identity.Date{}
+	}
 	d, err := identity.ParseDate(text(v))
 	if err != nil {
-		return identity.Date{}
+		return identity.UnreadableDate
 	}
 	return d
 }

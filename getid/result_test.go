@@ -154,9 +154,13 @@ func TestOddFields(t *testing.T) {
 	p := newProvider(t, v)
 	for name, data := range map[string]string{
 		"null":          `"checks":null,"documents":null,"metadata":null,"attributes":null`,
-		"other kinds":   `"checks":{},"documents":7,"metadata":[],"attributes":"x"`,
+		"other kinds":   `"checks":{},"documents":7,"metadata":"x","attributes":[]`,
 		"odd elements":  `"checks":[1,null,[]],"documents":["x",{"files":{}},{"files":[1]}]`,
-		"odd fields":    `"metadata":{"country":1},"attributes":{"firstName":1,"dateOfBirth":"1990-02-31","dateOfExpiry":false,"documentNumbers":[1,null,{},{"number":2}]}`,
+		"odd fields":    `"metadata":{"country":1},"attributes":{"firstName":1,"documentNumbers":[1,null,{},{"number":2}]}`,
+		"half a pair":   `"metadata":{"city":"\ud800","more\udc00":1},"attributes":{"firstName":"\udc00","documentNumbers":["\ud800"]}`,
+		"repeated":      `"metadata":{"city":"a","city":"a","more":1,"more":2},"attributes":{"firstName":"a","firstName":"a"}`,
+		"letter case":   `"metadata":{"City":"a"},"attributes":{"FirstName":"a","lastName":"b","LASTNAME":"b"}`,
+		"deep":          `"more":` + strings.Repeat("[", 254) + strings.Repeat("]", 254),
 		"unknown ones":  `"more":{"a":1},"attributes":{"shoeSize":42}`,
 		"many concerns": `"results":{"status":"approved","concerns":[` + concerns + `]}`,
 		"long concerns": `"results":{"status":"approved","concerns":[{"id":"` + long + `","service":"` + long + `","status":"` + long + `","message":"x` + long + `"},1,"x"]}`,
@@ -186,6 +190,74 @@ func TestOddFields(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"Z1", "Z2", "Z3"}, got.Attributes.DocumentNumbers)
 	assert.Equal(t, "Z1", got.Verification().DocumentNumber)
+}
+
+// TestUnreadableDates: a date that is there and cannot be read is not one that is
+// absent.
+func TestUnreadableDates(t *testing.T) {
+	day := identity.Date{Year: 2020, Month: time.May, Day: 20}
+	both := func(value string) string { return `{"dateOfExpiry":` + value + `,"dateOfBirth":` + value + `}` }
+	token := genuine()
+	v := newVendor()
+	p := newProvider(t, v)
+	for attributes, want := range map[string]identity.Date{
+		`{}`: {}, `null`: {}, `""`: {}, `[]`: {}, both(`null`): {}, both(`""`): {}, both(`"2020-05-20"`): day, both(`"20200520"`): day, both(`"2020-05-20T00:00:00.000Z"`): day,
+		both(`"20/05/2020"`): identity.UnreadableDate, both(`"2020-05-00"`): identity.UnreadableDate, both(`"2020-5-20"`): identity.UnreadableDate,
+		both(`20200520`): identity.UnreadableDate, both(`1589932800`): identity.UnreadableDate, both(`false`): identity.UnreadableDate, both(`{}`): identity.UnreadableDate,
+		both(`[]`): identity.UnreadableDate, both(`"\ud800"`): identity.UnreadableDate, both(`" "`): identity.UnreadableDate, both(`["2020-05-20"]`): identity.UnreadableDate,
+		`"x"`: identity.UnreadableDate, `1`: identity.UnreadableDate, `[` + both(`"2020-05-20"`) + `]`: identity.UnreadableDate,
+		`{"dateOfExpiry":"2030-05-20","dateOfExpiry":"2020-05-20","dateOfBirth":"2020-05-20","DateOfBirth":"2020-05-20"}`: identity.UnreadableDate,
+		`{"DATEOFEXPIRY":"2020-05-20","DateOfBirth":"2020-05-20"}`:                                                        identity.UnreadableDate,
+	} {
+		v.answerResult(http.StatusOK, resultWith(`"status":"done","results":{"status":"approved"},"attributes":`+attributes, token))
+		got, err := p.Fetch(t.Context(), id)
+		require.NoError(t, err, attributes)
+		assert.Equal(t, identity.Verified, got.Verification.Status)
+		assert.Equal(t, want, got.Verification.DocumentExpiry, attributes)
+		assert.Equal(t, want, got.Verification.DateOfBirth, attributes)
+	}
+}
+
+// TestLongTexts: what is longer than a text of a verification can be is left out.
+func TestLongTexts(t *testing.T) {
+	v := newVendor()
+	p := newProvider(t, v)
+	for length, want := range map[int]string{identity.MaxText: strings.Repeat("x", identity.MaxText), identity.MaxText + 1: ""} {
+		long := strings.Repeat("x", length)
+		v.answerResult(http.StatusOK, resultWith(fmt.Sprintf(`"status":"done","results":{"status":"approved"},
+			"attributes":{"documentType":%[1]q,"firstName":%[1]q,"lastName":%[1]q,"documentNumbers":[%[1]q],"dateOfBirth":"1990-02-03"}`, long), genuine()))
+		got, err := p.Fetch(t.Context(), id)
+		require.NoError(t, err)
+		assert.True(t, assert.ObjectsAreEqual(identity.Verification{ID: id, Status: identity.Verified, DocumentType: want, FirstName: want, LastName: want, DocumentNumber: want,
+			DateOfBirth: identity.Date{Year: 1990, Month: 2, Day: 3}}, got.Verification), length)
+	}
+}
+
+// TestRateLimit: the time to wait comes to the caller as Checkin.com gave it, and the
+// question is asked once.
+func TestRateLimit(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		header []string
+		want   time.Duration
+		limit  bool
+	}{
+		"nothing said": {429, nil, 0, true}, "seconds": {429, []string{"Retry-After", "1"}, time.Second, true}, "a day": {429, []string{"Retry-After", "86400"}, 24 * time.Hour, true},
+		"a date":           {429, []string{"Retry-After", "Mon, 30 Jun 2025 12:18:00 GMT"}, 2 * time.Hour, true}, // by the clock of the tests
+		"away for a while": {503, []string{"Retry-After", "120"}, 2 * time.Minute, true}, "away": {503, nil, 0, false},
+	} {
+		v := newVendor()
+		v.serveResult = func(*http.Request) (*http.Response, error) { return answer(tc.status, "canary", tc.header...), nil }
+		_, err := newProvider(t, v).Fetch(t.Context(), id)
+		require.ErrorIs(t, err, identity.ErrUnavailable, name)
+		limit, ok := errors.AsType[*identity.RateLimitError](err)
+		require.Equal(t, tc.limit, ok, name)
+		if ok {
+			assert.Equal(t, tc.want, limit.RetryAfter, name)
+		}
+		assert.EqualValues(t, 1, v.results.Load())
+		assert.NotContains(t, err.Error(), "canary")
+	}
 }
 
 func TestRefusesID(t *testing.T) {
@@ -225,10 +297,13 @@ func TestRefusesAnswer(t *testing.T) {
 		"status only by case":    resultWith(`"Status":"done","results":{"status":"approved"}`, token),
 		"verdict only by case":   resultWith(`"status":"done","results":{"Status":"approved"}`, token),
 		"signed by letter case":  `{"data":{"status":"processing"},"Signed":"` + token + `"}`,
-		"place by letter case":   resultWith(good+`,"metadata":{"City":"canary"}`, token),
 		"results by letter case": resultWith(`"status":"done","Results":{"status":"approved"}`, token),
+		"attributes twice":       resultWith(good+`,"attributes":{},"attributes":{"dateOfExpiry":"2020-01-01"}`, token),
+		"Attributes":             resultWith(good+`,"Attributes":{"dateOfExpiry":"2020-01-01"}`, token),
+		"unknown name twice":     resultWith(good+`,"canary":1,"canary":1`, token),
+		"half a pair in a name":  resultWith(good+`,"canary\ud800":1`, token),
+		"257 deep":               resultWith(good+`,"x":`+strings.Repeat("[", 255)+strings.Repeat("]", 255), token),
 		"data by letter case":    `{"Data":{},"data":{` + good + `},"signed":"` + token + `"}`,
-		"name by letter case":    resultWith(good+`,"attributes":{"FirstName":"canary"}`, token),
 		"too deep":               resultWith(good+`,"x":`+strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000), token),
 		"longer than 1 MiB":      resultWith(good, token) + strings.Repeat(" ", 1<<20),
 		"not signed":             `{"data":{` + good + `}}`,
@@ -274,8 +349,8 @@ func TestStatusCodes(t *testing.T) {
 		204: {1, identity.ErrRefused}, 301: {1, identity.ErrRefused}, 302: {1, identity.ErrRefused}, 303: {1, identity.ErrRefused},
 		304: {1, identity.ErrRefused}, 307: {1, identity.ErrRefused}, 308: {1, identity.ErrRefused},
 		400: {1, identity.ErrRefused}, 401: {1, identity.ErrRefused}, 403: {1, identity.ErrRefused}, 404: {1, identity.ErrUnavailable},
-		409: {1, identity.ErrRefused}, 429: {3, identity.ErrUnavailable}, 500: {1, identity.ErrUnavailable}, 501: {1, identity.ErrUnavailable},
-		502: {3, identity.ErrUnavailable}, 503: {3, identity.ErrUnavailable}, 504: {3, identity.ErrUnavailable}, 599: {1, identity.ErrUnavailable},
+		409: {1, identity.ErrRefused}, 429: {1, identity.ErrUnavailable}, 500: {1, identity.ErrUnavailable}, 501: {1, identity.ErrUnavailable},
+		502: {1, identity.ErrUnavailable}, 503: {1, identity.ErrUnavailable}, 504: {1, identity.ErrUnavailable}, 599: {1, identity.ErrUnavailable},
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

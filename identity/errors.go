@@ -41,9 +41,9 @@ var (
 	ErrUncertain = errors.New("request may have been carried out")
 )
 
-// RateLimitError says that the provider answered, and that it has been asked too
-// often. [errors.Is] finds [ErrUnavailable] in it. Find it itself, and with it the
-// time to wait, with [errors.As].
+// RateLimitError says that the provider has been asked too often, or asks for a pause
+// for another reason. [errors.Is] finds [ErrUnavailable] in it. Find it itself, and
+// with it the time to wait, with [errors.As].
 type RateLimitError struct {
 	// RetryAfter is how long the provider asks to be left alone. Zero: it did not
 	// say. It is as the provider gave it: bound it before waiting.
@@ -53,9 +53,9 @@ type RateLimitError struct {
 // Error says how long to wait.
 func (e *RateLimitError) Error() string {
 	if e.RetryAfter <= 0 {
-		return ErrUnavailable.Error() + ": too many requests"
+		return ErrUnavailable.Error() + ", and asks for a pause"
 	}
-	return fmt.Sprintf("%v: too many requests: retry after %v", ErrUnavailable, e.RetryAfter)
+	return fmt.Sprintf("%v, and asks for a pause of %v", ErrUnavailable, e.RetryAfter)
 }
 
 // Unwrap is ErrUnavailable.

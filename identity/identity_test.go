@@ -109,8 +109,8 @@ func TestUnreadableDate(t *testing.T) {
 
 func TestRateLimitError(t *testing.T) {
 	for after, want := range map[time.Duration]string{
-		0:                "provider is unavailable: too many requests",
-		90 * time.Second: "provider is unavailable: too many requests: retry after 1m30s",
+		0:                "provider is unavailable, and asks for a pause",
+		90 * time.Second: "provider is unavailable, and asks for a pause of 1m30s",
 	} {
 		err := fmt.Errorf("okid: %w", &RateLimitError{RetryAfter: after})
 		require.ErrorIs(t, err, ErrUnavailable)

@@ -44,6 +44,10 @@ type Verification struct {
 // again.
 const ReasonError = "provider_error"
 
+// MaxText is how many bytes a text of a [Verification] has at most, names, numbers and
+// types. A longer one is left out: a record of a verification must stay small.
+const MaxText = 1 << 10
+
 // MaxConcerns is how many concerns a [Verification] has at most.
 const MaxConcerns = 32
 

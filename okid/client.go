@@ -19,7 +19,7 @@ const (
 	maxAnswer = 1 << 20
 	// maxToken is the length of the longest process token. Those that okID shows
 	// have 37 characters.
-	maxToken = 1024
+	maxToken = identity.MaxText
 )
 
 // Start asks okID for a process token, with POST /v1/verification/generate. The
@@ -29,7 +29,11 @@ const (
 // not sent: one with an empty reference, with text that is not valid UTF-8, or
 // with two keys of metadata, "reference" among them, that are the same but for
 // letter case. Other errors are as [identity.Provider] says. Only a request that
-// surely was not processed is repeated.
+// surely was not processed is repeated, and not after an answer that asks for more
+// than two seconds of pause.
+//
+// A session that okID gives without a time at which it expires, or with one that
+// cannot be read, is taken to last [DefaultSessionTime].
 func (p *Provider) Start(ctx context.Context, r identity.StartRequest) (identity.Session, error) {
 	body, err := generateBody(r)
 	if err != nil {
@@ -39,9 +43,12 @@ func (p *Provider) Start(ctx context.Context, r identity.StartRequest) (identity
 	if err != nil {
 		return identity.Session{}, err
 	}
-	session, err := strictjson.Read(answer, readSession)
+	session, err := strictjson.Read(answer, sessionShape, readSession)
 	if err != nil {
 		return identity.Session{}, fmt.Errorf("okid: %w: %w: %w", identity.ErrRefused, identity.ErrUncertain, err)
+	}
+	if session.ExpiresAt.IsZero() {
+		session.ExpiresAt = p.now().Add(DefaultSessionTime)
 	}
 	return session, nil
 }
@@ -67,28 +74,25 @@ func generateBody(r identity.StartRequest) ([]byte, error) {
 		return nil, errors.New("request is not valid UTF-8") // the library's text could quote it
 	}
 	// The metadata comes back in webhooks, where it is read strictly.
-	return strictjson.Read(body, func(*strictjson.Value) ([]byte, error) { return body, nil })
+	return strictjson.Read(body, generateShape, func(*strictjson.Value) ([]byte, error) { return body, nil })
 }
 
-// readSession reads a [GenerateResponse].
+// readSession reads a [GenerateResponse]. The session's ExpiresAt is zero if it
+// cannot be read: that is no reason to lose the token.
 func readSession(root *strictjson.Value) (identity.Session, error) {
 	token := text(root.Get("process_token"))
 	unprintable := func(r rune) bool { return r <= ' ' || r > '~' }
 	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, unprintable) {
 		return identity.Session{}, fmt.Errorf("process_token is not 1 to %d printable characters", maxToken)
 	}
-	expiresAt := instant(root.Get("expires_at"))
-	if expiresAt.IsZero() {
-		return identity.Session{}, errors.New("expires_at is not RFC 3339")
-	}
-	return identity.Session{Token: token, ExpiresAt: expiresAt}, nil
+	return identity.Session{Token: token, ExpiresAt: instant(root.Get("expires_at"))}, nil
 }
 
-// Fetch asks okID how a verification stands, with GET /v1/verification/{id}. An
+// Fetch asks okID how a verification stands, with one GET /v1/verification/{id}. An
 // id that is not 1 to 128 letters, digits, "-" and "_" is
 // [identity.ErrMalformed], and is not asked for. Other errors are as
-// [identity.Provider] says; an answer about another verification is
-// [identity.ErrRefused].
+// [identity.Provider] says; an answer about another verification, and one that
+// [Provider.VerifyWebhook] would call malformed, is [identity.ErrRefused].
 //
 // The status is that of data.status alone, and empty for an unknown word. Of the
 // words, okID documents "completed" only; the others are inferred from the names
@@ -101,7 +105,7 @@ func (p *Provider) Fetch(ctx context.Context, id string) (identity.Notice, error
 	if err != nil {
 		return identity.Notice{}, err
 	}
-	notice, err := strictjson.Read(answer, readFetched)
+	notice, err := strictjson.Read(answer, verificationShape, readFetched)
 	if err == nil && notice.Verification.ID != id {
 		err = errors.New("answer is about another verification")
 	}
@@ -115,17 +119,22 @@ func (p *Provider) Fetch(ctx context.Context, id string) (identity.Notice, error
 func (p *Provider) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	answer, err := apiclient.Do(ctx, p.transport, apiclient.Request{
+	do := apiclient.Do
+	if method == http.MethodGet {
+		do = apiclient.DoOnce // one question is one request
+	}
+	answer, err := do(ctx, p.transport, apiclient.Request{
 		Method:    method,
 		URL:       p.apiURL.String() + path,
 		Body:      body,
 		Authorize: p.authorize,
 		MaxAnswer: maxAnswer,
+		Now:       p.now,
 	})
 	if err != nil {
 		return nil, exchangeError(method, err)
 	}
-	return answer.Body, statusError(method, answer.Status)
+	return answer.Body, statusError(method, answer)
 }
 
 // exchangeError is what an error of [apiclient.Do] means.
@@ -144,15 +153,17 @@ func exchangeError(method string, err error) error {
 
 // statusError is nil for a success. It never quotes the body, which may hold
 // anything.
-func statusError(method string, status int) error {
-	why := identity.ErrRefused
+func statusError(method string, a apiclient.Answer) error {
+	status, why := a.Status, identity.ErrRefused
 	processed := false // whether a POST may have been carried out
 	switch {
 	case status == http.StatusOK, status == http.StatusCreated && method == http.MethodPost:
 		return nil
 	case status == http.StatusNotFound && method == http.MethodGet:
 		why = identity.ErrNotFound
-	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && a.RetryAfter > 0:
+		why = &identity.RateLimitError{RetryAfter: a.RetryAfter}
+	case status == http.StatusServiceUnavailable:
 		why = identity.ErrUnavailable
 	case status >= 500:
 		why, processed = identity.ErrUnavailable, true

@@ -127,11 +127,6 @@ func TestStartRefusesAnswer(t *testing.T) {
 		"token with line feed":  `{"process_token":"canary\n","expires_at":"2025-06-30T23:59:59Z"}`,
 		"token not ASCII":       `{"process_token":"canaryé","expires_at":"2025-06-30T23:59:59Z"}`,
 		"token too long":        `{"process_token":"` + strings.Repeat("c", 1025) + `","expires_at":"2025-06-30T23:59:59Z"}`,
-		"no expiry":             `{"process_token":"canary"}`,
-		"expiry null":           `{"process_token":"canary","expires_at":null}`,
-		"expiry number":         `{"process_token":"canary","expires_at":1751327999}`,
-		"expiry not a time":     `{"process_token":"canary","expires_at":"canary"}`,
-		"expiry without zone":   `{"process_token":"canary","expires_at":"2025-06-30T23:59:59"}`,
 		"trailing data":         session + `canary`,
 		"second value":          session + session,
 		"token twice":           `{"process_token":"canary","process_token":"b","expires_at":"2025-06-30T23:59:59Z"}`,
@@ -147,6 +142,81 @@ func TestStartRefusesAnswer(t *testing.T) {
 			assert.Zero(t, got)
 			assert.NotContains(t, err.Error(), "canary")
 		})
+	}
+}
+
+// TestSessionTime: a session whose end cannot be read is no reason to lose it.
+func TestSessionTime(t *testing.T) {
+	written := time.Date(2025, 6, 30, 23, 59, 59, 0, time.UTC)
+	guessed := at.Add(okid.DefaultSessionTime)
+	for expiry, want := range map[string]time.Time{
+		`"2025-06-30T23:59:59Z"`: written, `"2025-06-30T23:59:59.000Z"`: written, `"2025-07-01T01:59:59+0200"`: written, `"2025-06-30T23:59:59"`: written,
+		`"2025-06-30 23:59:59"`: written, `1751327999`: written, `"1751327999"`: written, `1751327999000`: written,
+		`null`: guessed, `""`: guessed, `"canary"`: guessed, `17513279990`: guessed, `1.751327999e9`: guessed, `{}`: guessed, `[]`: guessed, `true`: guessed,
+		`"2025-06-31T23:59:59Z"`: guessed, `"\ud800"`: guessed, `"30-06-2025 23:59:59"`: guessed,
+	} {
+		p := newProvider(t, over(func(*http.Request) (*http.Response, error) {
+			return answer(http.StatusOK, `{"process_token":"tok","expires_at":`+expiry+`}`), nil
+		}), func(c *okid.Config) { c.Now = func() time.Time { return at } })
+		got, err := p.Start(t.Context(), start)
+		require.NoError(t, err, expiry)
+		assert.Equal(t, identity.Session{Token: "tok", ExpiresAt: want}, got, expiry)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvider(t, over(func(*http.Request) (*http.Response, error) {
+			return answer(http.StatusOK, `{"process_token":"tok"}`), nil
+		}))
+		got, err := p.Start(t.Context(), start)
+		require.NoError(t, err)
+		assert.Equal(t, time.Now().Add(okid.DefaultSessionTime), got.ExpiresAt, "without a clock of the host's")
+	})
+}
+
+// TestRateLimit: the time to wait comes to the caller as okID gave it, and a question
+// is asked once.
+func TestRateLimit(t *testing.T) {
+	const date = "Mon, 30 Jun 2025 10:18:00 GMT" // at
+	for name, tc := range map[string]struct {
+		status int
+		header []string
+		want   time.Duration
+		limit  bool
+	}{
+		"nothing said":               {429, nil, 0, true},
+		"seconds":                    {429, []string{"Retry-After", "30"}, 30 * time.Second, true},
+		"a day":                      {429, []string{"Retry-After", "86400"}, 24 * time.Hour, true},
+		"a date":                     {429, []string{"Retry-After", "Mon, 30 Jun 2025 12:18:00 GMT", "Date", date}, 2 * time.Hour, true},
+		"a date by our clock":        {429, []string{"Retry-After", "Mon, 30 Jun 2025 12:18:00 GMT"}, 2 * time.Hour, true},
+		"a date gone by":             {429, []string{"Retry-After", "Mon, 30 Jun 2025 10:00:00 GMT"}, 0, true},
+		"nonsense":                   {429, []string{"Retry-After", "canary"}, 0, true},
+		"away for a while":           {503, []string{"Retry-After", "120"}, 2 * time.Minute, true},
+		"away":                       {503, nil, 0, false},
+		"broken, and says how long":  {500, []string{"Retry-After", "120"}, 0, false},
+		"a fraction is not a number": {429, []string{"Retry-After", "1.5"}, 0, true},
+		"a negative time is none":    {429, []string{"Retry-After", "-5"}, 0, true},
+	} {
+		for call := range calls {
+			if call == "Start" && tc.want < 3*time.Second {
+				continue // it is repeated, see TestStatusCodes
+			}
+			t.Run(call+" "+name, func(t *testing.T) {
+				tries := 0
+				p := newProvider(t, over(func(*http.Request) (*http.Response, error) {
+					tries++
+					return answer(tc.status, "canary", tc.header...), nil
+				}), func(c *okid.Config) { c.Now = func() time.Time { return at } })
+				err := calls[call](t.Context(), p)
+				require.ErrorIs(t, err, identity.ErrUnavailable)
+				require.NotErrorIs(t, err, identity.ErrUncertain)
+				limit, ok := errors.AsType[*identity.RateLimitError](err)
+				require.Equal(t, tc.limit, ok)
+				if ok {
+					assert.Equal(t, tc.want, limit.RetryAfter)
+				}
+				assert.Equal(t, 1, tries)
+				assert.NotContains(t, err.Error(), "canary")
+			})
+		}
 	}
 }
 
@@ -170,7 +240,7 @@ func TestFetch(t *testing.T) {
 func TestFetchStatus(t *testing.T) {
 	for status, want := range map[string]identity.Status{
 		`"completed"`: identity.Verified, `"started"`: identity.Started, `"failed"`: identity.Failed, `"expired"`: identity.Expired,
-		`"verified"`: "", `"Completed"`: "", `"approved"`: "", `""`: "", `null`: "", `1`: "", `{"current":"completed"}`: "",
+		`"verified"`: "", `"Completed"`: "", `"approved"`: "", `""`: "", `null`: "",
 	} {
 		p := newProvider(t, over(func(*http.Request) (*http.Response, error) {
 			return answer(http.StatusOK, `{"id":"ver_1","status":`+status+`}`), nil
@@ -208,6 +278,10 @@ func TestFetchRefusesAnswer(t *testing.T) {
 		"trailing data":            fetched + `canary`,
 		"status twice":             `{"id":"ver_1","status":"failed","status":"completed"}`,
 		"status by letter case":    `{"id":"ver_1","status":"failed","Status":"completed"}`,
+		"status number":            `{"id":"ver_1","status":1}`,
+		"status object":            `{"id":"ver_1","status":{"current":"completed"}}`,
+		"metadata list":            `{"id":"ver_1","status":"completed","metadata":["canary"]}`,
+		"reference number":         `{"id":"ver_1","status":"completed","metadata":{"reference":1}}`,
 		"reference by letter case": `{"id":"ver_1","metadata":{"reference":"a","REFERENCE":"b"}}`,
 		"too deep":                 `{"id":"ver_1","x":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`,
 		"longer than 1 MiB":        `{"id":"ver_1","canary":"` + strings.Repeat("x", 1<<20) + `"}`,
@@ -259,12 +333,12 @@ func TestStatusCodes(t *testing.T) {
 		{404, outcome{1, identity.ErrRefused, false}, outcome{1, identity.ErrNotFound, false}},
 		{409, outcome{1, identity.ErrRefused, false}, outcome{1, identity.ErrRefused, false}},
 		{422, outcome{1, identity.ErrRefused, false}, outcome{1, identity.ErrRefused, false}},
-		{429, outcome{3, identity.ErrUnavailable, false}, outcome{3, identity.ErrUnavailable, false}},
+		{429, outcome{3, identity.ErrUnavailable, false}, outcome{1, identity.ErrUnavailable, false}},
 		{500, outcome{1, identity.ErrUnavailable, true}, outcome{1, identity.ErrUnavailable, false}},
 		{501, outcome{1, identity.ErrUnavailable, true}, outcome{1, identity.ErrUnavailable, false}},
-		{502, outcome{1, identity.ErrUnavailable, true}, outcome{3, identity.ErrUnavailable, false}},
-		{503, outcome{1, identity.ErrUnavailable, false}, outcome{3, identity.ErrUnavailable, false}},
-		{504, outcome{1, identity.ErrUnavailable, true}, outcome{3, identity.ErrUnavailable, false}},
+		{502, outcome{1, identity.ErrUnavailable, true}, outcome{1, identity.ErrUnavailable, false}},
+		{503, outcome{1, identity.ErrUnavailable, false}, outcome{1, identity.ErrUnavailable, false}},
+		{504, outcome{1, identity.ErrUnavailable, true}, outcome{1, identity.ErrUnavailable, false}},
 		{599, outcome{1, identity.ErrUnavailable, true}, outcome{1, identity.ErrUnavailable, false}},
 	} {
 		for name, want := range map[string]outcome{"Start": tc.start, "Fetch": tc.fetch} {
@@ -351,10 +425,10 @@ func TestTimeout(t *testing.T) {
 				if err := pause(r.Context(), 6*time.Second); err != nil {
 					return nil, err
 				}
-				return answer(http.StatusServiceUnavailable, ""), nil
+				return answer(http.StatusTooManyRequests, ""), nil
 			}))
 			began := time.Now()
-			_, err := p.Fetch(t.Context(), "ver_1")
+			_, err := p.Start(t.Context(), start)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.Equal(t, okid.DefaultTimeout, time.Since(began))
 			assert.Equal(t, 2, tries)
@@ -412,11 +486,15 @@ func TestCancel(t *testing.T) {
 				}))
 				began := time.Now()
 				err := call(ctx, p)
-				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.ErrorIs(t, err, identity.ErrUnavailable)
 				require.NotErrorIs(t, err, identity.ErrUncertain)
-				assert.Equal(t, 50*time.Millisecond, time.Since(began))
 				assert.Equal(t, 1, tries)
+				if name == "Fetch" {
+					assert.Zero(t, time.Since(began), "who asks decides when to ask again")
+					return
+				}
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.Equal(t, 50*time.Millisecond, time.Since(began))
 			})
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -26,6 +27,9 @@ const (
 	DefaultTolerance = 5 * time.Minute
 	// DefaultTimeout is how long a call to okID may take.
 	DefaultTimeout = 10 * time.Second
+	// DefaultSessionTime is how long a session is taken to last if okID does not
+	// say. How long they do last is not documented.
+	DefaultSessionTime = 30 * time.Minute
 )
 
 // MinSecretLen is the length of the shortest webhook secret, in bytes.
@@ -49,6 +53,7 @@ type Config struct {
 	// WebhookSecrets are the keys with which okID signs webhooks. Each must have
 	// at least [MinSecretLen] bytes and not look like a placeholder. A webhook
 	// may be signed with any of them; notices name them "secret 1", "secret 2".
+	// [Provider.SetWebhookSecrets] replaces them in a running program.
 	WebhookSecrets []string
 
 	// TimedSecrets are further keys, each of which counts in a window of time
@@ -89,6 +94,10 @@ type Config struct {
 	// Timeout is how long a call may take, with all its retries.
 	// Default: [DefaultTimeout].
 	Timeout time.Duration
+
+	// Now is the clock of calls. Webhooks go by the time that
+	// [Provider.VerifyWebhook] is given. Default: [time.Now].
+	Now func() time.Time
 }
 
 // TimedSecret is a webhook secret that counts from NotBefore until NotAfter. To
@@ -143,6 +152,11 @@ func New(c Config) (*Provider, error) {
 		tolerance: cmp.Or(c.Tolerance, DefaultTolerance),
 		timeout:   cmp.Or(c.Timeout, DefaultTimeout),
 		transport: http.DefaultTransport,
+		now:       time.Now,
+		secrets:   new(atomic.Pointer[[]secret]),
+	}
+	if c.Now != nil {
+		p.now = c.Now
 	}
 	if c.HTTPClient != nil && c.HTTPClient.Transport != nil {
 		p.transport = c.HTTPClient.Transport
@@ -181,13 +195,30 @@ func New(c Config) (*Provider, error) {
 	if p.timeout < 0 {
 		wrong("Timeout", errors.New("is negative"))
 	}
-	p.secrets, err = newSecrets(c.WebhookSecrets, c.TimedSecrets)
-	problems = append(problems, err)
+	problems = append(problems, p.SetWebhookSecrets(c.WebhookSecrets, c.TimedSecrets...))
 
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// SetWebhookSecrets replaces all webhook secrets at once, those of the configuration
+// and those of an earlier call, plain and timed. When it returns, no webhook is
+// accepted any more that was signed with a secret which is not among the new ones. It
+// is what to do when a secret has leaked; for a planned change, let both count for a
+// while, see [TimedSecret].
+//
+// The secrets must be what [New] takes; its error, too, names every one that is
+// wrong, and then nothing has changed. It can be called while webhooks are verified.
+// In each process it must be called by itself.
+func (p *Provider) SetWebhookSecrets(secrets []string, timed ...TimedSecret) error {
+	ready, err := newSecrets(secrets, timed)
+	if err != nil {
+		return err
+	}
+	p.secrets.Store(&ready)
+	return nil
 }
 
 var (

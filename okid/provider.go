@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -22,7 +23,7 @@ type Provider struct {
 	// The API key and the secrets are captured by functions and lie nowhere else,
 	// so that whatever prints this struct by reflection prints an address.
 	authorize func(*http.Request)
-	secrets   []secret
+	secrets   *atomic.Pointer[[]secret] // a pointer, so that a copied Provider has the same
 
 	apiURL, frontendURL, sdkURL *url.URL
 
@@ -32,6 +33,7 @@ type Provider struct {
 	tolerance time.Duration
 	timeout   time.Duration
 	transport http.RoundTripper
+	now       func() time.Time
 }
 
 var (

@@ -16,6 +16,25 @@ const unknownEvent = "unknown"
 // errID is what is wrong with an id that cannot be one.
 var errID = errors.New(`id of the verification is not 1 to 128 letters, digits, "-" and "_"`)
 
+// What is read of okID's answers. The objects in which the event, the id, the status
+// and the reference stand decide; what is odd elsewhere costs no more than the field
+// that it is in. The names are those of [VerificationBody].
+var (
+	verificationShape = &strictjson.Shape{Strict: true, Canonical: true, Members: []strictjson.Member{
+		{Name: "id"}, {Name: "status"}, {Name: "created_at"}, {Name: "completed_at"}, {Name: "document_type"},
+		{Name: "verification_details", Shape: &strictjson.Shape{Members: []strictjson.Member{
+			{Name: "first_name"}, {Name: "last_name"}, {Name: "document_number"}, {Name: "expiry_date"}, {Name: "date_of_birth"},
+		}}},
+		{Name: "metadata", Shape: &strictjson.Shape{Strict: true, Members: []strictjson.Member{{Name: MetadataReference}}, Others: maxMetadata}},
+	}}
+	webhookShape  = &strictjson.Shape{Strict: true, Members: []strictjson.Member{{Name: "event"}, {Name: "data", Shape: verificationShape}}}
+	generateShape = &strictjson.Shape{Members: []strictjson.Member{{Name: "metadata", Shape: &strictjson.Shape{Strict: true, Members: []strictjson.Member{{Name: MetadataReference}}}}}}
+	sessionShape  = &strictjson.Shape{Strict: true, Members: []strictjson.Member{{Name: "process_token"}, {Name: "expires_at"}}}
+)
+
+// maxMetadata is how many members of metadata are read beside the reference.
+const maxMetadata = 1000
+
 // readWebhook reads the body of a webhook.
 func readWebhook(root *strictjson.Value) (identity.Notice, error) {
 	event, ok := root.Get("event").Text()
@@ -44,23 +63,23 @@ func readFetched(root *strictjson.Value) (identity.Notice, error) {
 }
 
 // readVerification reads the object that tells about one verification, and the
-// word that it uses for the status. Its names are those of [VerificationBody].
+// word that it uses for the status.
 func readVerification(data *strictjson.Value) (notice identity.Notice, word []byte, err error) {
-	details, metadata := data.Get("verification_details"), data.Get("metadata")
-	for _, err := range []error{
-		data.CheckNames("id", "status", "created_at", "completed_at", "document_type", "verification_details", "metadata"),
-		details.CheckNames("first_name", "last_name", "document_number", "expiry_date", "date_of_birth"),
-		metadata.CheckNames(MetadataReference),
-	} {
-		if err != nil {
-			return notice, nil, err
-		}
-	}
 	id, _ := data.Get("id").Text()
-	if !validID(id) {
+	status, details, metadata := data.Get("status"), data.Get("verification_details"), data.Get("metadata")
+	reference := metadata.Get(MetadataReference)
+	word, isText := status.Text()
+	referenceText, isReference := reference.Text()
+	switch {
+	case !validID(id):
 		return notice, nil, errID
+	case !isText && !status.Absent():
+		return notice, nil, errors.New("status is not a string")
+	case !metadata.IsObject() && !metadata.Absent():
+		return notice, nil, errors.New("metadata is not an object")
+	case !isReference && !reference.Absent():
+		return notice, nil, errors.New("reference is not a string")
 	}
-	word, _ = data.Get("status").Text()
 	return identity.Notice{
 		Provider: Name,
 		Verification: identity.Verification{
@@ -74,7 +93,7 @@ func readVerification(data *strictjson.Value) (notice identity.Notice, word []by
 			DocumentNumber: text(details.Get("document_number")),
 			DateOfBirth:    date(details.Get("date_of_birth")),
 		},
-		Reference: text(metadata.Get(MetadataReference)),
+		Reference: string(referenceText),
 		Metadata:  otherMetadata(metadata),
 	}, word, nil
 }
@@ -85,13 +104,13 @@ func otherMetadata(metadata *strictjson.Value) map[string]string {
 	var other map[string]string
 	for m := range metadata.Members() {
 		value, ok := m.Text()
-		if !ok || string(m.Name()) == MetadataReference {
+		if !ok || m.Name() == MetadataReference {
 			continue
 		}
 		if other == nil {
 			other = make(map[string]string)
 		}
-		other[string(m.Name())] = string(value)
+		other[m.Name()] = string(value)
 	}
 	return other
 }
@@ -163,27 +182,38 @@ func validID[T ~string | ~[]byte](id T) bool {
 	return 1 <= len(id) && len(id) <= 128
 }
 
-// text, instant and date read optional fields: what cannot be read is not there.
+// text, instant and date read optional fields. A text or an instant that cannot be
+// read, or a text longer than [identity.MaxText], is not there. A date that cannot be
+// read is: a document that may have expired is not one that never does.
 
 func text(v *strictjson.Value) string {
 	b, _ := v.Text()
+	if len(b) > identity.MaxText {
+		return ""
+	}
 	return string(b)
 }
 
 func instant(v *strictjson.Value) time.Time {
-	b, _ := v.Text()
-	var t time.Time
-	if t.UnmarshalText(b) != nil {
+	written, ok := v.Text()
+	if !ok {
+		written, _ = v.Number()
+	}
+	t, ok := parseTime(written)
+	if !ok {
 		return time.Time{}
 	}
-	return t.UTC()
+	return t
 }
 
 func date(v *strictjson.Value) identity.Date {
+	if v.Absent() {
+		return identity.Date{}
+	}
 	b, _ := v.Text()
 	d, err := identity.ParseDate(string(b))
 	if err != nil {
-		return identity.Date{}
+		return identity.UnreadableDate
 	}
 	return d
 }

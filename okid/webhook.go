@@ -36,12 +36,21 @@ var (
 //     content and its header is not there exactly once, the signature cannot be
 //     checked, and the answer is [identity.ErrTimestamp].
 //   - The timestamp header must be there exactly once, and be 10 digits (Unix
-//     seconds), 13 digits (Unix milliseconds) or RFC 3339, and at most a minute
-//     ahead of now. Else [identity.ErrTimestamp].
-//   - The body must be a JSON object, read strictly, with an event and a data.id.
-//     Else [identity.ErrMalformed]. Any other field that is missing or odd (a
-//     date that is none, a number for a name) is left out of the notice: the
-//     event is okID's, and losing it would be worse.
+//     seconds), 13 digits (Unix milliseconds) or a date and a time as in RFC 3339,
+//     and at most a minute ahead of now. Else [identity.ErrTimestamp]. The zone may
+//     lack its colon, a space may stand for the T, and a time without a zone is
+//     UTC: if it is not, it is stale or in the future, and so never takes effect.
+//   - The body must be a JSON object with an event and a data.id. It is read
+//     strictly where it decides: the members event, data.id, data.status and
+//     data.metadata.reference must be strings (the last two may be missing or null),
+//     and the objects in which they stand must have no name twice, not even in
+//     another letter case. No more than 256 objects and arrays may lie within each
+//     other. Else [identity.ErrMalformed].
+//   - Any other field that is missing or odd (a number for a name, half a surrogate
+//     pair, a member that is there twice, a text longer than [identity.MaxText]) is
+//     left out of the notice: the event is okID's, and losing it would be worse. But
+//     a date that is there and odd is [identity.UnreadableDate], as are both dates if
+//     verification_details is not an object.
 //   - The timestamp must not be older than [Config.Tolerance]. Else
 //     [identity.ErrStale], together with the notice.
 //
@@ -61,7 +70,7 @@ func (p *Provider) VerifyWebhook(h http.Header, body []byte, now time.Time) (ide
 	if err != nil {
 		return identity.Notice{}, err
 	}
-	notice, err := strictjson.Read(body, readWebhook)
+	notice, err := strictjson.Read(body, webhookShape, readWebhook)
 	if err != nil {
 		return identity.Notice{}, fmt.Errorf("okid: %w: %w", identity.ErrMalformed, err)
 	}
@@ -91,8 +100,9 @@ func (p *Provider) checkSignature(h http.Header, body []byte, now time.Time) (st
 	// Every secret is tried, whether or not one has matched: the time taken says
 	// nothing about which did.
 	signedBy := ""
-	for i := range p.secrets {
-		s := &p.secrets[i]
+	secrets := *p.secrets.Load()
+	for i := range secrets {
+		s := &secrets[i]
 		if s.counts(now) && s.signed(signature, p.content, timestamp, body) && signedBy == "" {
 			signedBy = s.name
 		}
@@ -109,9 +119,9 @@ func checkTimestamp(h http.Header, now time.Time) (time.Time, error) {
 	if !ok {
 		return time.Time{}, fmt.Errorf("okid: %w: header is missing or repeated", identity.ErrTimestamp)
 	}
-	sent, ok := parseTimestamp(text)
+	sent, ok := parseTime(text)
 	if !ok {
-		return time.Time{}, fmt.Errorf("okid: %w: neither Unix time nor RFC 3339", identity.ErrTimestamp)
+		return time.Time{}, fmt.Errorf("okid: %w: neither Unix time nor a date with a time", identity.ErrTimestamp)
 	}
 	if sent.Sub(now) > maxSkew {
 		return time.Time{}, fmt.Errorf("okid: %w: it lies in the future", identity.ErrTimestamp)
@@ -157,30 +167,41 @@ func decodeSignature(text string, e SignatureEncoding) (signature [sha256.Size]b
 	return signature, err == nil && n == len(signature)
 }
 
-// parseTimestamp tells three forms apart by length alone: 10 digits are seconds
-// until the year 2286, 13 digits are milliseconds since 2001, and RFC 3339 has
-// at least 20 characters.
-func parseTimestamp(text string) (time.Time, bool) {
+// parseTime reads a time of which okID documents no form but RFC 3339, as far as it
+// leaves no doubt. Three forms are told apart by length alone: 10 digits are seconds
+// until the year 2286, 13 digits are milliseconds since 2001, and a date with a time
+// has at least 19 characters.
+func parseTime[T ~string | ~[]byte](text T) (time.Time, bool) {
 	switch len(text) {
 	case 10:
 		n, ok := digits(text)
-		return time.Unix(n, 0), ok
+		return time.Unix(n, 0).UTC(), ok
 	case 13:
 		n, ok := digits(text)
-		return time.UnixMilli(n), ok
+		return time.UnixMilli(n).UTC(), ok
 	}
-	if !rfc3339.MatchString(text) {
+	var t time.Time
+	if len(text) == len("2006-01-02T15:04:05Z") && t.UnmarshalText([]byte(text)) == nil {
+		return t.UTC(), true
+	}
+	m := dateTime.FindSubmatch([]byte(text))
+	if m == nil {
 		return time.Time{}, false
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	return t, err == nil
+	zone := "Z"
+	if len(m[3]) > 0 {
+		zone = string(m[3]) + ":" + string(m[4])
+	}
+	err := t.UnmarshalText(fmt.Appendf(nil, "%sT%s%s", m[1], m[2], zone))
+	return t.UTC(), err == nil
 }
 
-// rfc3339 is here because time.Parse takes 9:00 for 09:00, and a comma for a point.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
+// dateTime is here because UnmarshalText, which is quick, takes 9:00 for 09:00 and a
+// comma for a point, but not all that leaves no doubt.
+var dateTime = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:[Zz]|([+-](?:[01]\d|2[0-3])):?([0-5]\d))?$`)
 
 // digits reads at most 18 decimal digits and nothing else.
-func digits(text string) (n int64, ok bool) {
+func digits[T ~string | ~[]byte](text T) (n int64, ok bool) {
 	for i := range len(text) {
 		c := text[i]
 		if c < '0' || c > '9' {

@@ -1,6 +1,6 @@
 // Package apiclient is how the providers call their server APIs: with a key that
-// goes to nobody else, answers of bounded length, a few repetitions, and errors
-// that quote neither the key nor what the other side sent.
+// goes to nobody else, answers of bounded length, a few repetitions where they are
+// wanted, and errors that quote neither the key nor what the other side sent.
 package apiclient
 
 import (
@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -45,6 +46,9 @@ type Request struct {
 	Authorize func(*http.Request)
 	// MaxAnswer is the length of the longest answer that is read, in bytes.
 	MaxAnswer int64
+	// Now is the clock by which a time to wait is read from an answer that does not
+	// say when it was sent. Nil: such a time is not read.
+	Now func() time.Time
 }
 
 // Answer is what came back.
@@ -52,23 +56,26 @@ type Answer struct {
 	Status int
 	Body   []byte // if Status is 200 or 201
 
-	retryAfter time.Duration
+	// RetryAfter is how long the other side asks to be left alone. Zero: it does not
+	// say.
+	RetryAfter time.Duration
 }
 
-// Do sends the request, and up to twice again if that cannot make it count twice:
-// a POST after status 429 or if it was not sent, a GET also after 502, 503 and
-// 504. In between it waits, at least for as long as the answer asks for, but it
-// does not wait longer than 2 seconds: then that answer is the last.
+// Do sends the request, and up to twice again if it surely was not processed: after
+// status 429, or if it was not sent. In between it waits, at least for as long as the
+// answer asks for, but it does not wait longer than 2 seconds: then that answer is
+// the last.
 //
 // Its errors are [ErrUnsent], [ErrTooLong], and others, after which nobody knows
 // how far the request came. If the context has ended, they wrap its error.
 func Do(ctx context.Context, transport http.RoundTripper, r Request) (Answer, error) {
 	for try := 0; ; try++ {
 		a, err := DoOnce(ctx, transport, r)
-		if !worthRepeating(r.Method, a.Status, err) || try == maxRetries || ctx.Err() != nil {
+		unprocessed := a.Status == http.StatusTooManyRequests || errors.Is(err, ErrUnsent)
+		if !unprocessed || try == maxRetries || ctx.Err() != nil {
 			return a, err
 		}
-		delay := max(jitter(firstDelay<<try), a.retryAfter)
+		delay := max(jitter(firstDelay<<try), a.RetryAfter)
 		if delay > maxRetryAfter {
 			return a, err
 		}
@@ -79,16 +86,6 @@ func Do(ctx context.Context, transport http.RoundTripper, r Request) (Answer, er
 			return Answer{}, fmt.Errorf("%w: %w, after %w", ErrUnsent, ended, err)
 		}
 	}
-}
-
-func worthRepeating(method string, status int, err error) bool {
-	switch status {
-	case http.StatusTooManyRequests:
-		return true
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return method == http.MethodGet
-	}
-	return errors.Is(err, ErrUnsent)
 }
 
 // DoOnce is Do without the repetitions.
@@ -114,7 +111,7 @@ func DoOnce(ctx context.Context, transport http.RoundTripper, r Request) (Answer
 		return Answer{}, cause(ctx, err)
 	}
 	defer resp.Body.Close()
-	a := Answer{Status: resp.StatusCode, retryAfter: retryAfter(resp.Header)}
+	a := Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header, r.Now)}
 	if a.Status != http.StatusOK && a.Status != http.StatusCreated {
 		return a, nil
 	}
@@ -151,18 +148,27 @@ func cause(ctx context.Context, err error) error {
 }
 
 // retryAfter is what the header of that name asks for, and 0 if it asks for
-// nothing. A date in it is read by the sender's own clock, the Date header.
-func retryAfter(h http.Header) time.Duration {
+// nothing. A date in it is read by the sender's own clock, the Date header, or else
+// by now.
+func retryAfter(h http.Header, now func() time.Time) time.Duration {
 	text := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(text); err == nil {
-		return min(max(0, time.Duration(seconds)), time.Hour/time.Second) * time.Second
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		const most = math.MaxInt64 / int64(time.Second)
+		return time.Duration(min(max(0, seconds), most)) * time.Second
 	}
 	then, err := http.ParseTime(text)
-	now, errNow := http.ParseTime(h.Get("Date"))
-	if err != nil || errNow != nil {
+	if err != nil {
 		return 0
 	}
-	return max(0, then.Sub(now))
+	sent, err := http.ParseTime(h.Get("Date"))
+	switch {
+	case err == nil:
+	case now != nil:
+		sent = now()
+	default:
+		return 0
+	}
+	return max(0, then.Sub(sent))
 }
 
 // jitter is between half of d and d, so that callers that failed together do not

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -105,7 +106,7 @@ func (unreadable) Close() error               { return nil }
 func TestStatus(t *testing.T) {
 	for status, tries := range map[int][2]int{ // of get and post
 		202: {1, 1}, 204: {1, 1}, 301: {1, 1}, 307: {1, 1}, 400: {1, 1}, 401: {1, 1}, 404: {1, 1}, 408: {1, 1},
-		429: {3, 3}, 500: {1, 1}, 501: {1, 1}, 502: {3, 1}, 503: {3, 1}, 504: {3, 1}, 599: {1, 1},
+		429: {3, 3}, 500: {1, 1}, 501: {1, 1}, 502: {1, 1}, 503: {1, 1}, 504: {1, 1}, 599: {1, 1},
 	} {
 		for i, r := range []apiclient.Request{get, post} {
 			synctest.Test(t, func(t *testing.T) {
@@ -242,6 +243,7 @@ func TestRetryAfter(t *testing.T) {
 		"three seconds":    {"3", "", 1, 0, 0},
 		"a day":            {"86400", "", 1, 0, 0},
 		"overflow":         {"9223372036854775807", "", 1, 0, 0},
+		"beyond overflow":  {"99999999999999999999", "", 1, 0, 0},
 		"date":             {"Mon, 30 Jun 2025 10:18:01 GMT", date, 3, 2 * time.Second, 2 * time.Second},
 		"date far ahead":   {"Mon, 30 Jun 2025 11:18:00 GMT", date, 1, 0, 0},
 		"date gone by":     {"Mon, 30 Jun 2025 10:17:00 GMT", date, 3, 300 * time.Millisecond, 600 * time.Millisecond},
@@ -262,6 +264,35 @@ func TestRetryAfter(t *testing.T) {
 				assert.LessOrEqual(t, time.Since(began), tc.most)
 			})
 		})
+	}
+}
+
+// TestRetryAfterTold: whoever asks once is told in full how long to wait.
+func TestRetryAfterTold(t *testing.T) {
+	const date = "Mon, 30 Jun 2025 10:18:00 GMT"
+	clock := func() time.Time { return time.Date(2025, 6, 30, 10, 17, 0, 0, time.UTC) }
+	for name, tc := range map[string]struct {
+		after, date string
+		now         func() time.Time
+		want        time.Duration
+	}{
+		"none":                 {"", "", clock, 0},
+		"seconds":              {"7200", "", nil, 2 * time.Hour},
+		"more than there is":   {"9223372036854775807", "", nil, math.MaxInt64 / time.Second * time.Second},
+		"much more":            {"99999999999999999999", "", nil, math.MaxInt64 / time.Second * time.Second},
+		"negative":             {"-99999999999999999999", "", nil, 0},
+		"date by their clock":  {"Mon, 30 Jun 2025 12:18:00 GMT", date, clock, 2 * time.Hour},
+		"date by ours":         {"Mon, 30 Jun 2025 12:18:00 GMT", "", clock, 2*time.Hour + time.Minute},
+		"date without a clock": {"Mon, 30 Jun 2025 12:18:00 GMT", "", nil, 0},
+		"date gone by":         {"Mon, 30 Jun 2025 10:00:00 GMT", date, clock, 0},
+	} {
+		r := get
+		r.Now = tc.now
+		a, err := apiclient.DoOnce(t.Context(), transport(func(*http.Request) (*http.Response, error) {
+			return answer(http.StatusTooManyRequests, "", "Retry-After", tc.after, "Date", tc.date), nil
+		}), r)
+		require.NoError(t, err)
+		assert.Equal(t, tc.want, a.RetryAfter, name)
 	}
 }
 

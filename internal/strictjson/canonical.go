@@ -6,37 +6,25 @@ import (
 	"strconv"
 )
 
-// AppendCanonical appends a form of v that two values share if, and only if,
-// they are equal: the order of members, white space, escapes and the way in
-// which a number is written do not show, and everything else does. It is meant
-// for hashing; it is not JSON.
+// AppendCanonical appends a form of v, whose [Shape] must be Canonical, that two
+// values share if, and only if, they are equal: the order of members, white space,
+// escapes and the way in which a number is written do not show, and everything else
+// does. Where an object has a name more than once, all the members of that name
+// count, in any order. It is meant for hashing; it is not JSON.
 //
 // RFC 8785 would be a standard form, but it rounds numbers to 53 bits, so that
-// different values share it. Numbers here are exact. (Those with an exponent
-// beyond a million compare as they are written.)
+// different values share it, and knows neither repeated names nor half a surrogate
+// pair. Numbers here are exact. (Those with an exponent beyond a million compare as
+// they are written.)
+//
+// In the form, the kind of each value comes first, every text with its length, and
+// the end of an object or array is marked by what is no kind: so no form is the
+// beginning of another.
 func (v *Value) AppendCanonical(dst []byte) []byte {
 	if v == nil {
 		return dst
 	}
-	// The kind comes first, every text with its length, and children with an end
-	// mark that is no kind: so no form is the beginning of another.
-	dst = append(dst, byte(v.kind))
-	switch v.kind {
-	case '{', '[':
-		for child := v.first; child != nil; child = child.next {
-			if v.kind == '{' {
-				dst = append(dst, ',')
-				dst = AppendText(dst, child.name)
-			}
-			dst = child.AppendCanonical(dst)
-		}
-		dst = append(dst, '.')
-	case '"':
-		dst = AppendText(dst, v.text)
-	case '0':
-		dst = appendNumber(dst, v.text)
-	}
-	return dst
+	return append(dst, v.form...)
 }
 
 // AppendText appends a text such that what follows cannot be taken for a part of
@@ -56,7 +44,8 @@ func appendNumber(dst, text []byte) []byte {
 	}
 	digits, negative := bytes.CutPrefix(mantissa, []byte("-"))
 	whole, fraction, _ := bytes.Cut(digits, []byte("."))
-	digits = bytes.TrimLeft(append(whole[:len(whole):len(whole)], fraction...), "0")
+	var buf [64]byte
+	digits = bytes.TrimLeft(append(append(buf[:0], whole...), fraction...), "0")
 	if len(digits) == 0 {
 		return AppendText(dst, "0")
 	}

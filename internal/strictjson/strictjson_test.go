@@ -2,12 +2,18 @@ package strictjson_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"io"
+	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/assert"
@@ -16,8 +22,24 @@ import (
 	"github.com/okidkit/okidkit/internal/strictjson"
 )
 
-// accept is a function for Read that takes every document.
-func accept(*strictjson.Value) (struct{}, error) { return struct{}{}, nil }
+// check reads nothing but the document's syntax, and as much more as the shape
+// tells.
+func check(data string, shape *strictjson.Shape) error {
+	_, err := strictjson.Read([]byte(data), shape, func(*strictjson.Value) (struct{}, error) { return struct{}{}, nil })
+	return err
+}
+
+func members(names ...string) (all []strictjson.Member) {
+	for _, name := range names {
+		all = append(all, strictjson.Member{Name: name})
+	}
+	return all
+}
+
+var (
+	strict    = &strictjson.Shape{Strict: true}
+	canonical = &strictjson.Shape{Canonical: true}
+)
 
 func nested(depth int) string {
 	return strings.Repeat("[", depth) + strings.Repeat("]", depth)
@@ -28,72 +50,85 @@ func TestReadRefuses(t *testing.T) {
 		data string
 		want error
 	}{
-		"empty":                     {"", strictjson.ErrSyntax},
-		"white space":               {" \n", strictjson.ErrSyntax},
-		"not JSON":                  {"hello", strictjson.ErrSyntax},
-		"truncated object":          {`{"a":1`, strictjson.ErrSyntax},
-		"truncated string":          {`"abc`, strictjson.ErrSyntax},
-		"wrong bracket":             {`[1}`, strictjson.ErrSyntax},
-		"comma at the end":          {`[1,]`, strictjson.ErrSyntax},
-		"comma at the end, object":  {`{"a":1,}`, strictjson.ErrSyntax},
-		"comma at the start":        {`[,1]`, strictjson.ErrSyntax},
-		"no comma":                  {`[1 2]`, strictjson.ErrSyntax},
-		"no colon":                  {`{"a" 1}`, strictjson.ErrSyntax},
-		"name without value":        {`{"a"}`, strictjson.ErrSyntax},
-		"name is a number":          {`{1:2}`, strictjson.ErrSyntax},
-		"single quotes":             {`{'a':1}`, strictjson.ErrSyntax},
-		"comment":                   {`{"a":1/**/}`, strictjson.ErrSyntax},
-		"leading zero":              {`01`, strictjson.ErrTrailing},
-		"plus":                      {`+1`, strictjson.ErrSyntax},
-		"NaN":                       {`NaN`, strictjson.ErrSyntax},
-		"byte order mark":           {"\ufeff{}", strictjson.ErrSyntax},
-		"raw control character":     {"\"a\nb\"", strictjson.ErrSyntax},
-		"bad escape":                {`"\x41"`, strictjson.ErrSyntax},
-		"half a surrogate pair":     {`"\ud800"`, strictjson.ErrSyntax},
-		"invalid UTF-8":             {"\"\xff\"", strictjson.ErrSyntax},
-		"invalid UTF-8 in a name":   {"{\"\xff\":1}", strictjson.ErrSyntax},
-		"second value":              {`{} {}`, strictjson.ErrTrailing},
-		"text after the value":      {`{}x`, strictjson.ErrTrailing},
-		"NUL after the value":       {"{}\x00", strictjson.ErrTrailing},
-		"too deep":                  {nested(strictjson.MaxDepth + 1), strictjson.ErrDepth},
-		"ten thousand deep":         {nested(10_000), strictjson.ErrDepth},
-		"deep and never closed":     {strings.Repeat(`{"a":`, 1_000_000), strictjson.ErrDepth},
-		"repeated name":             {`{"a":1,"a":1}`, strictjson.ErrNames},
-		"repeated name, apart":      {`{"a":1,"b":2,"c":3,"a":4}`, strictjson.ErrNames},
-		"repeated by escape":        {`{"a":1,"\u0061":2}`, strictjson.ErrNames},
-		"repeated deep inside":      {`{"x":[{"y":{"a":1,"a":2}}]}`, strictjson.ErrNames},
-		"repeated empty name":       {`{"":1,"":2}`, strictjson.ErrNames},
-		"letter case":               {`{"status":"failed","STATUS":"completed"}`, strictjson.ErrNames},
-		"letter case, one letter":   {`{"status":1,"statuS":2}`, strictjson.ErrNames},
-		"letter case by escape":     {`{"a":1,"\u0041":2}`, strictjson.ErrNames},
-		"letter case, Kelvin sign":  {"{\"key\":1,\"\u212aey\":2}", strictjson.ErrNames},
-		"letter case, long s":       {"{\"status\":1,\"\u017ftatus\":2}", strictjson.ErrNames},
-		"letter case, not ASCII":    {`{"é":1,"É":2}`, strictjson.ErrNames},
-		"letter case, three sigmas": {`{"aσ":1,"b":0,"aς":2}`, strictjson.ErrNames},
+		"empty":                       {"", strictjson.ErrSyntax},
+		"white space":                 {" \n", strictjson.ErrSyntax},
+		"not JSON":                    {"hello", strictjson.ErrSyntax},
+		"truncated object":            {`{"a":1`, strictjson.ErrSyntax},
+		"truncated string":            {`"abc`, strictjson.ErrSyntax},
+		"wrong bracket":               {`[1}`, strictjson.ErrSyntax},
+		"comma at the end":            {`[1,]`, strictjson.ErrSyntax},
+		"comma at the end, object":    {`{"a":1,}`, strictjson.ErrSyntax},
+		"comma at the start":          {`[,1]`, strictjson.ErrSyntax},
+		"no comma":                    {`[1 2]`, strictjson.ErrSyntax},
+		"no colon":                    {`{"a" 1}`, strictjson.ErrSyntax},
+		"name without value":          {`{"a"}`, strictjson.ErrSyntax},
+		"name is a number":            {`{1:2}`, strictjson.ErrSyntax},
+		"single quotes":               {`{'a':1}`, strictjson.ErrSyntax},
+		"comment":                     {`{"a":1/**/}`, strictjson.ErrSyntax},
+		"leading zero":                {`01`, strictjson.ErrTrailing},
+		"plus":                        {`+1`, strictjson.ErrSyntax},
+		"NaN":                         {`NaN`, strictjson.ErrSyntax},
+		"byte order mark":             {"\ufeff{}", strictjson.ErrSyntax},
+		"raw control character":       {"\"a\nb\"", strictjson.ErrSyntax},
+		"bad escape":                  {`"\x41"`, strictjson.ErrSyntax},
+		"invalid UTF-8":               {"\"\xff\"", strictjson.ErrSyntax},
+		"invalid UTF-8 in a name":     {"{\"\xff\":1}", strictjson.ErrSyntax},
+		"second value":                {`{} {}`, strictjson.ErrTrailing},
+		"text after the value":        {`{}x`, strictjson.ErrTrailing},
+		"NUL after the value":         {"{}\x00", strictjson.ErrTrailing},
+		"too deep":                    {nested(strictjson.MaxDepth + 1), strictjson.ErrDepth},
+		"ten thousand deep":           {nested(10_000), strictjson.ErrDepth},
+		"deep and never closed":       {strings.Repeat(`{"a":`, 1_000_000), strictjson.ErrDepth},
+		"repeated name":               {`{"a":1,"a":1}`, strictjson.ErrNames},
+		"repeated name, apart":        {`{"a":1,"b":2,"c":3,"a":4}`, strictjson.ErrNames},
+		"repeated by escape":          {`{"a":1,"\u0061":2}`, strictjson.ErrNames},
+		"half a surrogate pair, name": {`{"\ud800":1}`, strictjson.ErrNames},
+		"repeated empty name":         {`{"":1,"":2}`, strictjson.ErrNames},
+		"letter case":                 {`{"status":"failed","STATUS":"completed"}`, strictjson.ErrNames},
+		"letter case, one letter":     {`{"status":1,"statuS":2}`, strictjson.ErrNames},
+		"letter case by escape":       {`{"a":1,"\u0041":2}`, strictjson.ErrNames},
+		"letter case, Kelvin sign":    {"{\"key\":1,\"\u212aey\":2}", strictjson.ErrNames},
+		"letter case, long s":         {"{\"status\":1,\"\u017ftatus\":2}", strictjson.ErrNames},
+		"letter case, not ASCII":      {`{"é":1,"É":2}`, strictjson.ErrNames},
+		"letter case, three sigmas":   {`{"aσ":1,"b":0,"aς":2}`, strictjson.ErrNames},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := strictjson.Read([]byte(tc.data), accept)
-			require.ErrorIs(t, err, tc.want)
+			require.ErrorIs(t, check(tc.data, strict), tc.want)
+			both := &strictjson.Shape{Strict: true, Canonical: true}
+			require.ErrorIs(t, check(tc.data, both), tc.want)
+			within := &strictjson.Shape{Members: []strictjson.Member{{Name: "in", Shape: strict}}}
+			require.Error(t, check(`{"in":`+tc.data+`}`, within))
+			if tc.want == strictjson.ErrNames {
+				require.NoError(t, check(tc.data, nil), "it is harmless where nothing is decided")
+				require.NoError(t, check(tc.data, canonical))
+				require.NoError(t, check(`{"x":[`+tc.data+`]}`, strict))
+				return
+			}
+			require.ErrorIs(t, check(tc.data, nil), tc.want)
 		})
 	}
 }
 
 func TestReadAccepts(t *testing.T) {
 	for _, data := range []string{
-		`{}`, `[]`, `null`, `true`, `"x"`, `-0.5e+7`, " \t\r\n{} \n",
+		`{}`, `[]`, `null`, `true`, `"\ud800"`, `{"a":"\udc00\ud800"}`, "\"\u007f\"", `"\u0000"`, `"x"`, `-0.5e+7`, " \t\r\n{} \n",
 		`{"a":{"a":{"a":1}}}`, `[{"a":1},{"a":2}]`, `{"a":1,"aa":2,"":3}`,
 		`{"a_b":1,"a-b":2,"ab":3}`, "{\"k\":1,\"\u212ax\":2}", `{"é":1,"e":2}`,
 		nested(strictjson.MaxDepth),
 	} {
-		_, err := strictjson.Read([]byte(data), accept)
-		assert.NoError(t, err, data)
+		for _, shape := range []*strictjson.Shape{nil, strict, canonical} {
+			assert.NoError(t, check(data, shape), data)
+		}
 	}
 }
 
 func TestValue(t *testing.T) {
-	data := []byte(` {"text":"a\n\u00e9\ud83d\ude00/\/","n":1.50,"null":null,"list":["x",1,{}],"object":{"In":"y"},"\u0065sc":"z"} `)
+	data := []byte(` {"text":"a\n\u00e9\ud83d\ude00/\/","n":1.50,"null":null,"list":["x",1,{}],"object":{"In":"y","more":{}},"\u0065sc":"z","unread":"x"} `)
 	before := bytes.Clone(data)
-	_, err := strictjson.Read(data, func(root *strictjson.Value) (int, error) {
+	shape := &strictjson.Shape{Members: append(members("text", "n", "null", "esc", "none", "Missing"),
+		strictjson.Member{Name: "list", Shape: &strictjson.Shape{Max: 3, Elements: &strictjson.Shape{Members: members("x")}}},
+		strictjson.Member{Name: "object", Shape: &strictjson.Shape{Members: members("In")}})}
+	_, err := strictjson.Read(data, shape, func(root *strictjson.Value) (int, error) {
 		text, ok := root.Get("text").Text()
 		assert.True(t, ok)
 		assert.Equal(t, "a\né😀//", string(text))
@@ -103,11 +138,26 @@ func TestValue(t *testing.T) {
 		assert.Equal(t, "y", string(inner))
 
 		for _, none := range []*strictjson.Value{
-			root.Get("Text"), root.Get("missing"), root.Get("missing").Get("x"),
-			root.Get("list").Get("x"), root.Get("text").Get("text"), root.Get("list").Get(""),
+			root.Get("Text"), root.Get("missing"), root.Get("missing").Get("x"), root.Get("none"),
+			root.Get("unread"), root.Get("object").Get("more"), root.Get("null").Get("x"),
 		} {
 			assert.Nil(t, none)
+			assert.True(t, none.Absent())
 		}
+		assert.True(t, root.Get("null").Absent())
+		for _, unreadable := range []*strictjson.Value{
+			root.Get("list").Get("x"), root.Get("text").Get("text"), root.Get("list").Get(""), root.Get("n").Get("x").Get("y"),
+		} {
+			assert.False(t, unreadable.Absent())
+			_, ok := unreadable.Text()
+			assert.False(t, ok)
+			assert.False(t, unreadable.IsObject())
+		}
+		number, ok := root.Get("n").Number()
+		assert.True(t, ok)
+		assert.Equal(t, "1.50", string(number))
+		_, ok = root.Get("text").Number()
+		assert.False(t, ok)
 		for _, name := range []string{"n", "null", "list", "object", "missing"} {
 			_, ok := root.Get(name).Text()
 			assert.False(t, ok, name)
@@ -115,13 +165,13 @@ func TestValue(t *testing.T) {
 		assert.True(t, root.IsObject())
 		assert.False(t, root.Get("list").IsObject())
 		assert.False(t, root.Get("missing").IsObject())
-		assert.Nil(t, root.Get("missing").Name())
+		assert.Empty(t, root.Get("missing").Name())
 
 		var names []string
 		for m := range root.Members() {
-			names = append(names, string(m.Name()))
+			names = append(names, m.Name())
 		}
-		assert.Equal(t, []string{"esc", "list", "n", "null", "object", "text"}, names)
+		assert.ElementsMatch(t, []string{"esc", "list", "n", "null", "object", "text"}, names)
 		for range root.Members() {
 			break
 		}
@@ -133,7 +183,7 @@ func TestValue(t *testing.T) {
 		for e := range root.Get("list").Elements() {
 			_, isText := e.Text()
 			elements = append(elements, isText)
-			assert.Nil(t, e.Name())
+			assert.Empty(t, e.Name())
 		}
 		assert.Equal(t, []bool{true, false, false}, elements)
 		for range root.Get("list").Elements() {
@@ -145,11 +195,6 @@ func TestValue(t *testing.T) {
 			}
 		}
 
-		assert.NoError(t, root.CheckNames("text", "missing"))
-		assert.NoError(t, root.Get("list").CheckNames("X"))
-		assert.ErrorIs(t, root.CheckNames("Text"), strictjson.ErrNames)
-		assert.ErrorIs(t, root.Get("object").CheckNames("in"), strictjson.ErrNames)
-		assert.ErrorIs(t, root.CheckNames("li\u017ft"), strictjson.ErrNames)
 		return 0, nil
 	})
 	require.NoError(t, err)
@@ -159,12 +204,71 @@ func TestValue(t *testing.T) {
 func TestErrorsQuoteNothing(t *testing.T) {
 	for _, data := range []string{
 		`{"canary":1,"canary":2}`, `{"canary":1,"CANARY":2}`, `canary`, `"canary`,
-		`{"canary" 1}`, `{"canary":"\ud800"}`, `{} canary`, `{"canary":canary}`,
+		`{"canary" 1}`, `{"\ud800canary":1}`, `{"x":{"canary":1,"Canary":2}}`, `{} canary`, `{"canary":canary}`,
 	} {
-		_, err := strictjson.Read([]byte(data), accept)
+		err := check(data, &strictjson.Shape{Strict: true, Members: []strictjson.Member{{Name: "x", Shape: strict}}})
 		require.Error(t, err)
 		assert.NotContains(t, strings.ToLower(err.Error()), "canary")
 	}
+}
+
+// TestAmbiguity: outside of what decides, a value that two readers could read in two
+// ways is there, and cannot be read.
+func TestAmbiguity(t *testing.T) {
+	shape := &strictjson.Shape{Members: []strictjson.Member{{Name: "other"}, {Name: "a", Shape: &strictjson.Shape{Members: members("b")}}, {Name: "last"}}}
+	for data, wantThere := range map[string]bool{
+		`{}`: false, `{"a":null}`: false, `{"a":""}`: false, `{"b":1}`: false, `{"a":"x"}`: true, `{"a":1}`: true, `{"a":false}`: true,
+		`{"a":1,"a":1}`: true, `{"a":null,"a":null}`: true, `{"a":"x","A":"y"}`: true, `{"A":"y","a":"x"}`: true, `{"A":"x"}`: true, `{"A":null}`: true,
+		`{"a":"x","\u0061":"x"}`: true, `{"\u0041":"x"}`: true, `{"a":"\ud800"}`: true, `{"a":[]}`: true, `{"a":{}}`: true, `{"a":"x","a":"x","a":"x"}`: true,
+	} {
+		_, err := strictjson.Read([]byte(strings.Replace(data, "{", `{"last":"l","other":"o","x":1,"x":2,`, 1)), shape, func(root *strictjson.Value) (int, error) {
+			if data == `{}` {
+				return 0, nil
+			}
+			a := root.Get("a")
+			assert.Equal(t, wantThere, !a.Absent(), data)
+			text, ok := a.Text()
+			assert.Equal(t, data == `{"a":"x"}` || data == `{"a":""}`, ok, "%s: %q", data, text)
+			assert.False(t, a.Get("b") != nil && a.Get("b").IsObject())
+			for _, name := range []string{"last", "other"} {
+				text, _ := root.Get(name).Text()
+				assert.Equal(t, name[:1], string(text), "the neighbours are as they were")
+			}
+			return 0, nil
+		})
+		if data != `{}` { // which has no member to be put before
+			require.NoError(t, err, data)
+		}
+	}
+	_, err := strictjson.Read([]byte(`{"a":{"b":"x"},"A":{"b":"y"}}`), shape, func(root *strictjson.Value) (int, error) {
+		b := root.Get("a").Get("b")
+		assert.False(t, b.Absent(), "what is in an ambiguous object is there, too")
+		_, ok := b.Text()
+		assert.False(t, ok)
+		return 0, nil
+	})
+	require.NoError(t, err)
+	require.ErrorIs(t, check(`{"A":1}`, &strictjson.Shape{Strict: true, Members: members("a")}), strictjson.ErrNames)
+	require.ErrorIs(t, check("{\"li\u017ft\":1}", &strictjson.Shape{Strict: true, Members: members("list")}), strictjson.ErrNames)
+}
+
+// TestBounds: no more than what the shape asks for.
+func TestBounds(t *testing.T) {
+	shape := &strictjson.Shape{Strict: true, Others: 2, Members: []strictjson.Member{{Name: "list", Shape: &strictjson.Shape{Max: 2}}}}
+	_, err := strictjson.Read([]byte(`{"c":1,"a":"x","list":[1,2,3],"b":3}`), shape, func(root *strictjson.Value) (int, error) {
+		var names []string
+		for m := range root.Members() {
+			names = append(names, m.Name())
+		}
+		assert.ElementsMatch(t, []string{"c", "a", "list"}, names)
+		count := 0
+		for range root.Get("list").Elements() {
+			count++
+		}
+		assert.Equal(t, 2, count)
+		return 0, nil
+	})
+	require.NoError(t, err)
 }
 
 func TestManyMembers(t *testing.T) {
@@ -178,7 +282,9 @@ func TestManyMembers(t *testing.T) {
 		fmt.Fprintf(&b, `"m%d":"v%d",`, i, i)
 	}
 	b.WriteString(`"z":0}}`)
-	got, err := strictjson.Read([]byte(b.String()), func(root *strictjson.Value) (string, error) {
+	y := &strictjson.Shape{Strict: true, Members: members("m19999")}
+	shape := &strictjson.Shape{Strict: true, Canonical: true, Members: []strictjson.Member{{Name: "y", Shape: y}}}
+	got, err := strictjson.Read([]byte(b.String()), shape, func(root *strictjson.Value) (string, error) {
 		text, _ := root.Get("y").Get("m19999").Text()
 		return string(text), nil
 	})
@@ -186,13 +292,84 @@ func TestManyMembers(t *testing.T) {
 	assert.Equal(t, "v19999", got)
 }
 
-func canonical(t *testing.T, data string) string {
+// TestHostile: whatever the document, reading it takes little memory beside it, and
+// time that grows no faster than sorting does.
+func TestHostile(t *testing.T) {
+	const length = 256 << 10
+	fill := func(begin, each, end string) string {
+		return begin + strings.Repeat(each, (length-len(begin)-len(end))/len(each)) + end
+	}
+	distinct := func(format string) string {
+		var b strings.Builder
+		for i := 0; b.Len() < length-20; i++ {
+			fmt.Fprintf(&b, format, i)
+		}
+		return `{` + b.String() + `"end":0}`
+	}
+	reads := &strictjson.Shape{Strict: true, Members: members("id", "signed")}
+	hashes := &strictjson.Shape{Strict: true, Members: append(members("event"), strictjson.Member{Name: "data", Shape: &strictjson.Shape{
+		Strict: true, Canonical: true, Members: append(members("id"), strictjson.Member{Name: "details", Shape: &strictjson.Shape{Members: members("name")}}),
+	}})}
+	for name, body := range map[string]string{
+		"numbers":            fill(`[0`, `,0`, `]`),
+		"long numbers":       fill(`[0`, `,1.5e3`, `]`),
+		"one long number":    fill(`[`, `1`, `]`),
+		"empty arrays":       fill(`[0`, `,[]`, `]`),
+		"empty objects":      fill(`[0`, `,{}`, `]`),
+		"empty names":        fill(`{"":0`, `,"":0`, `}`),
+		"repeated twins":     fill(`{"id":0`, `,"ID":0`, `}`),
+		"small objects":      fill(`[0`, `,{"b":0,"a":0}`, `]`),
+		"escapes":            fill(`["`, `\u00e9`, `"]`),
+		"escaped names":      fill(`{"":0`, `,"\u0061":0`, `}`),
+		"half a pair":        fill(`["`, `\ud800`, `"]`),
+		"deep":               fill(`[0`, `,`+strings.Repeat(`{"b":0,"a":`, 200)+`0`+strings.Repeat(`}`, 200), `]`),
+		"too deep":           strings.Repeat(`{"a":`, length/5),
+		"distinct":           distinct(`"%x":0,`),
+		"distinct backwards": distinct(`"%[1]x\u0000%[1]x":0,`),
+		"not ASCII":          distinct(`"éééééééééé%x":0,`),
+		"long names":         distinct(`"` + strings.Repeat("k", 1000) + `%x":0,`),
+		"one long string":    fill(`"`, `x`, `"`),
+		"white space":        fill(``, ` `, `0`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Nothing is kept of what nobody reads, in a claim for example, whose sender
+			// is not known yet.
+			claim := `{"id":"x","data":` + body + `,"signed":"y"}`
+			assert.Less(t, allocated(claim, reads), uint64(length)/16, "unread")
+			event := `{"event":"x","data":{"id":"1","details":` + body + `,"more":` + body + `}}`
+			assert.Less(t, allocated(event, hashes), uint64(6*2*length), "of a known sender, with its canonical form")
+			if strings.HasPrefix(body, "{") {
+				assert.Less(t, allocated(body, reads), uint64(4*length), "names that decide")
+			}
+		})
+	}
+}
+
+// allocated is how many bytes it takes to read data, without any help of documents
+// that were read before.
+func allocated(data string, shape *strictjson.Shape) uint64 {
+	var before, after runtime.MemStats
+	least := uint64(math.MaxUint64)
+	for range 3 { // others allocate, too
+		runtime.ReadMemStats(&before)
+		_ = check(data, shape)
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	return least - uint64(len(data)) // check copies data
+}
+
+func canonicalForm(t *testing.T, data string) string {
 	t.Helper()
-	form, err := strictjson.Read([]byte(data), func(root *strictjson.Value) (string, error) {
-		return string(root.AppendCanonical(nil)), nil
-	})
+	form, err := canonicalOf([]byte(data))
 	require.NoError(t, err, data)
 	return form
+}
+
+func canonicalOf(data []byte) (string, error) {
+	return strictjson.Read(data, canonical, func(root *strictjson.Value) (string, error) {
+		return string(root.AppendCanonical(nil)), nil
+	})
 }
 
 func TestCanonicalNumbers(t *testing.T) {
@@ -205,7 +382,7 @@ func TestCanonicalNumbers(t *testing.T) {
 		{"0.00012", "12e-5", "1.2E-4"},
 	} {
 		for _, other := range same[1:] {
-			assert.Equal(t, canonical(t, same[0]), canonical(t, other), "%s and %s", same[0], other)
+			assert.Equal(t, canonicalForm(t, same[0]), canonicalForm(t, other), "%s and %s", same[0], other)
 		}
 	}
 	different := []string{
@@ -215,7 +392,7 @@ func TestCanonicalNumbers(t *testing.T) {
 	}
 	for i, a := range different {
 		for _, b := range different[:i] {
-			assert.NotEqual(t, canonical(t, a), canonical(t, b), "%s and %s", a, b)
+			assert.NotEqual(t, canonicalForm(t, a), canonicalForm(t, b), "%s and %s", a, b)
 		}
 	}
 }
@@ -228,10 +405,12 @@ func TestCanonicalTellsApart(t *testing.T) {
 		`{"":""}`, `{"":{}}`, `{"a":"b"}`, `{"b":"a"}`, `{"A":"b"}`, `["a","b"]`, `["b","a"]`, `["ab"]`, `["a",["b"]]`,
 		`[["a"],"b"]`, `{"a":null}`, `{"a":1,"b":2}`, `{"a":2,"b":1}`, `{"a":{"b":1}}`, `{"a":{},"b":1}`, `[1,2]`, `[12]`,
 		`["a.b"]`, `"a\u0001b"`, `"a b"`, `"é"`, `"e\u0301"`,
+		`"\ud800"`, `"\udc00"`, `"\ud800\ud800"`, `"\ud800a"`, `"\ufffd"`, `{"\ud800":0}`, `{"\udc00":0}`,
+		`{"a":1}`, `{"a":1,"a":1}`, `{"a":1,"A":1}`, `{"a":1,"a":2}`, `{"a":1,"A":2}`, `{"A":1,"a":2}`, `{"a":1,"a":1,"a":2}`, `{"a":1,"a":2,"a":2}`,
 	}
 	for i, a := range different {
 		for _, b := range different[:i] {
-			assert.NotEqual(t, canonical(t, a), canonical(t, b), "%s and %s", a, b)
+			assert.NotEqual(t, canonicalForm(t, a), canonicalForm(t, b), "%s and %s", a, b)
 		}
 	}
 	assert.Empty(t, (*strictjson.Value)(nil).AppendCanonical(nil))
@@ -244,11 +423,11 @@ func TestCanonicalProperty(t *testing.T) {
 	for range 2_000 {
 		leaves := 0
 		doc := randomDoc(r, 4, &leaves)
-		form := canonical(t, write(r, doc))
-		require.Equal(t, form, canonical(t, write(r, doc)))
+		form := canonicalForm(t, write(r, doc))
+		require.Equal(t, form, canonicalForm(t, write(r, doc)))
 
 		changed := r.IntN(leaves)
-		require.NotEqual(t, form, canonical(t, write(r, change(doc, &changed))))
+		require.NotEqual(t, form, canonicalForm(t, write(r, change(doc, &changed))))
 	}
 }
 
@@ -357,29 +536,179 @@ func write(r *rand.Rand, doc any) string {
 	return "null"
 }
 
+// TestCanonicalOfOddDocuments: however the members of an ambiguous object are laid
+// out, its form is the same.
+func TestCanonicalOfOddDocuments(t *testing.T) {
+	for _, same := range [][]string{
+		{`{"a":1,"a":2,"b":3}`, `{"b":3,"a":2,"a":1}`, `{"a":2,"b":3.0,"\u0061":1}`},
+		{`{"a":1,"A":2}`, `{"A":2,"a":1}`, ` { "\u0041" : 2 , "a" : 1.0 } `},
+		{`{"x":{"a":[1],"a":{}},"X":0}`, `{"X":0,"x":{"a":{},"a":[1]}}`},
+		{`{"\ud800":1,"\uD801":2}`, `{"\uD801":2,"\uD800":1}`},
+		{`"\ud83d\ude00\ud83d"`, `"😀\uD83D"`},
+	} {
+		for _, other := range same[1:] {
+			assert.Equal(t, canonicalForm(t, same[0]), canonicalForm(t, other), "%s and %s", same[0], other)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":[1,2.50,"x",null,true,{"b":{}}],"\u00e9":"\ud83d\ude00"}`, `{"a":1,"A":2}`, `[1e400,-0]`,
-		`{"status":1,"ſtatus":2}`, "\"\xff\"", `{} {}`, nested(70), "", "{\"\u0130\":1,\"i\u0307\":2}",
+		`{"status":1,"ſtatus":2}`, "\"\xff\"", `{} {}`, nested(70), nested(257), "", `{"a":1,"a":"\ud800","b":{"b":1,"B":2}}`, `{"status":{"x":1,"X":2}}`, `01`, `-`, `1.`, `"\u12"`, `{"canary":"\q"}`, "{\"\u0130\":1,\"i\u0307\":2}",
 	} {
 		f.Add([]byte(seed))
 	}
+	shape := &strictjson.Shape{Canonical: true, Members: append(members("a", "b"), strictjson.Member{Name: "status", Shape: &strictjson.Shape{Strict: true, Others: 3}})}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := bytes.Clone(data)
-		form, err := strictjson.Read(data, func(root *strictjson.Value) (string, error) {
-			return string(root.AppendCanonical(nil)), nil
-		})
+		form, err := canonicalOf(data)
 		require.Equal(t, before, data)
+
+		// The library takes the same documents.
+		var all []jsontext.Options
+		all = append(all, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // and so half a surrogate pair
+		valid := utf8.Valid(data) && jsontext.Value(data).IsValid(all...) && depthOf(data) <= strictjson.MaxDepth
+		require.Equal(t, valid, err == nil, "%v", err)
 		if err != nil {
+			require.NotContains(t, err.Error(), "canary")
 			return
 		}
-		// The library alone refuses no more than we do, and its ways to write the
-		// document anew do not show.
-		require.True(t, jsontext.Value(data).IsValid())
-		sorted := jsontext.Value(bytes.Clone(data))
-		require.NoError(t, sorted.Format(jsontext.ReorderRawObjects(true)))
-		require.Equal(t, form, canonical(t, string(sorted)))
-		require.NoError(t, sorted.Indent())
-		require.Equal(t, form, canonical(t, string(sorted)))
+		// What is read beside does not change the form.
+		again, err := strictjson.Read(data, shape, func(root *strictjson.Value) (string, error) {
+			return string(root.AppendCanonical(nil)), nil
+		})
+		if err == nil {
+			require.Equal(t, form, again)
+		}
+		// Documents without anything odd have the form that they always had.
+		if strictForm, ok := reference(data); ok {
+			require.Equal(t, strictForm, form)
+			sorted := jsontext.Value(bytes.Clone(data))
+			require.NoError(t, sorted.Format(jsontext.ReorderRawObjects(true)))
+			require.Equal(t, form, canonicalForm(t, string(sorted)))
+		}
+		// And the library's ways to write the document anew do not show.
+		indented := jsontext.Value(bytes.Clone(data))
+		require.NoError(t, indented.Format(append(all, jsontext.Multiline(true), jsontext.PreserveRawStrings(true))...))
+		require.Equal(t, form, canonicalForm(t, string(indented)))
 	})
+}
+
+// depthOf is how deep valid JSON is nested.
+func depthOf(data []byte) (most int) {
+	d := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for {
+		if _, err := d.ReadToken(); err != nil {
+			return most
+		}
+		most = max(most, d.StackDepth())
+	}
+}
+
+// reference is the canonical form as it was when documents were refused that have
+// repeated names, names that differ by letter case alone, or half a surrogate pair
+// anywhere. It is false for those. What has been hashed once must stay the same.
+func reference(data []byte) (form string, ok bool) {
+	d := jsontext.NewDecoder(bytes.NewReader(data))
+	value, ok := referenceValue(d)
+	if !ok {
+		return "", false
+	}
+	_, err := d.ReadToken()
+	return value, err == io.EOF
+}
+
+func referenceValue(d *jsontext.Decoder) (string, bool) {
+	text := func(s string) string { return string(binary.AppendUvarint(nil, uint64(len(s)))) + s }
+	kind := d.PeekKind()
+	switch kind {
+	case '{':
+		_, _ = d.ReadToken()
+		type member struct{ name, form string }
+		var members []member
+		for d.PeekKind() != '}' {
+			name, err := d.ReadToken()
+			if err != nil {
+				return "", false
+			}
+			m := member{name: name.String()}
+			var ok bool
+			if m.form, ok = referenceValue(d); !ok {
+				return "", false
+			}
+			members = append(members, m)
+		}
+		slices.SortFunc(members, func(a, b member) int { return slices.Compare(foldedRunes(a.name), foldedRunes(b.name)) })
+		form := "{"
+		for i, m := range members {
+			if i > 0 && strings.EqualFold(members[i-1].name, m.name) {
+				return "", false
+			}
+			form += "," + text(m.name) + m.form
+		}
+		_, err := d.ReadToken()
+		return form + ".", err == nil
+	case '[':
+		_, _ = d.ReadToken()
+		form := "["
+		for d.PeekKind() != ']' {
+			element, ok := referenceValue(d)
+			if !ok {
+				return "", false
+			}
+			form += element
+		}
+		_, err := d.ReadToken()
+		return form + ".", err == nil
+	}
+	raw, err := d.ReadValue()
+	if err != nil {
+		return "", false
+	}
+	switch kind {
+	case '"':
+		unquoted, err := jsontext.AppendUnquote(nil, raw)
+		return `"` + text(string(unquoted)), err == nil
+	case '0':
+		return "0" + text(referenceNumber(string(raw))), true
+	}
+	return string(raw[:1]), true
+}
+
+// referenceNumber is digits × 10^exponent.
+func referenceNumber(raw string) string {
+	mantissa, power, _ := strings.Cut(strings.ToLower(raw), "e")
+	digits, negative := strings.CutPrefix(mantissa, "-")
+	whole, fraction, _ := strings.Cut(digits, ".")
+	digits = strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return "0"
+	}
+	exponent := 0
+	if power != "" {
+		var err error
+		if exponent, err = strconv.Atoi(power); err != nil || exponent > 1_000_000 || exponent < -1_000_000 {
+			return raw
+		}
+	}
+	exponent -= len(fraction)
+	trimmed := strings.TrimRight(digits, "0")
+	if negative {
+		trimmed = "-" + trimmed
+		digits = "-" + digits
+	}
+	return fmt.Sprintf("%sx%d", trimmed, exponent+len(digits)-len(trimmed))
+}
+
+// foldedRunes replaces each rune by the smallest of those that differ from it by
+// letter case alone.
+func foldedRunes(s string) []rune {
+	runes := []rune(s)
+	for i, r := range runes {
+		for folded := unicode.SimpleFold(r); folded != r; folded = unicode.SimpleFold(folded) {
+			runes[i] = min(runes[i], folded)
+		}
+	}
+	return runes
 }
