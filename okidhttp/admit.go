@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"slices"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -12,6 +13,7 @@ type admission struct {
 	changed bool  // the attempt was changed and must be written
 	owed    int64 // the event for which a lease was taken; 0: none
 	taken   bool  // that event is this notice's own
+	refused bool  // a verification, for its document
 }
 
 // admit takes a notice into an attempt at time now: it decides whether the
@@ -26,7 +28,7 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 	case src == fromWebhook && k.implausible(a, v, now):
 		return admission{outcome: OutcomeImplausible}
 	}
-	changed := a.learn(v.ID, now)
+	changed := k.learn(a, v.ID, now)
 	if v.Status == "" {
 		return admission{outcome: OutcomeUnknownWord, changed: changed}
 	}
@@ -54,10 +56,11 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 	}
 	a.see(n.Digest)
 	p = k.take(at, a, n, next, src, now)
+	ad := admission{outcome: OutcomeApplied, changed: true, taken: true, refused: next == identity.Verified && a.status == identity.Failed && refused(a.reason)}
 	if p == nil {
-		return admission{outcome: OutcomeApplied, changed: true}
+		return ad
 	}
-	return k.schedule(a, p, src, now, admission{changed: true, taken: true})
+	return k.schedule(a, p, src, now, ad)
 }
 
 // take lets the attempt take on the next status, or leaves the notice pending
@@ -65,6 +68,11 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 func (k *Kit) take(at address, a *attempt, n identity.Notice, next identity.Status, src source, now time.Time) *pending {
 	unsettled := next == "" || next == identity.Verified &&
 		(k.cfg.OnVerified != nil || k.cfg.Decide != nil || k.cfg.ConfirmByFetch && src == fromWebhook || k.cfg.RequireReturn && !a.returned)
+	if next == identity.Verified && !unsettled {
+		if reason := k.refusesDocument(n.Verification.DocumentExpiry, now); reason != "" {
+			next, n.Verification.Reason = identity.Failed, reason
+		}
+	}
 	a.events++
 	p := pending{
 		event:   a.events,
@@ -76,12 +84,9 @@ func (k *Kit) take(at address, a *attempt, n identity.Notice, next identity.Stat
 	}
 	if !unsettled {
 		k.become(at, a, next, n.Verification, now)
-		if a.byClock = src == fromClock; a.byClock {
-			a.drop(func(p *pending) bool { return p.held }) // nobody came back for it
-			if a.unaddressable() {
-				a.events++
-				a.addLetter(letter{event: a.events, reason: DeadUnaddressable, status: next, applied: true, since: now})
-			}
+		if a.byClock = src == fromClock; a.byClock && a.unaddressable() {
+			a.events++
+			a.addLetter(letter{event: a.events, reason: DeadUnaddressable, status: next, applied: true, since: now})
 		}
 		if next == identity.Verified {
 			a.drop(func(*pending) bool { return true }) // older news would contradict it
@@ -137,16 +142,13 @@ func (k *Kit) become(at address, a *attempt, s identity.Status, v identity.Verif
 		a.token = nil             // nobody needs it again
 		a.claimedAt = time.Time{} // people take their time
 	}
-	a.refreshAt = now.Add(a.refreshEvery(now))
-	if s.Final() {
-		a.refreshAt = time.Time{}
-	}
 	if s == identity.Verified {
 		a.grant = k.newGrant(a.provider, v, now)
 		a.kept = k.sealKept(at, v)
 	} else {
 		a.grant, a.kept = nil, nil
 	}
+	k.scheduleRefresh(a, now)
 }
 
 // belongs reports whether a notice can be about the attempt: the provider and
@@ -168,15 +170,13 @@ func (k *Kit) belongs(n identity.Notice, at address, a *attempt) bool {
 
 // learn remembers the provider's id of the attempt's verification, so that the
 // provider can be asked.
-func (a *attempt) learn(id string, now time.Time) bool {
+func (k *Kit) learn(a *attempt, id string, now time.Time) bool {
 	if a.providerID != "" || id == "" {
 		return false
 	}
 	a.providerID = id
 	a.dropLetters(func(l *letter) bool { return l.reason == DeadUnaddressable })
-	if !a.status.Final() {
-		a.refreshAt = now.Add(a.refreshEvery(now))
-	}
+	k.scheduleRefresh(a, now)
 	return true
 }
 
@@ -196,4 +196,41 @@ func (k *Kit) implausible(a *attempt, v identity.Verification, now time.Time) bo
 		return false
 	}
 	return outside(a.createdAt, now) && outside(a.begunAt, k.cfg.Now())
+}
+
+const (
+	// maxText is the length of the longest text of a verification that is taken for
+	// true, in bytes.
+	maxText = 1 << 10
+	// maxConcernText bounds the texts of a concern, and of a reason, in bytes.
+	maxConcernText = 256
+)
+
+// received is a notice as the kit works with it: the provider is the one that was asked,
+// whatever another that it wraps may say, and what is too long is left out, so that a
+// record has room for all that may have to wait in it.
+func received(n identity.Notice, provider string) identity.Notice {
+	n.Provider = provider
+	v := &n.Verification
+	v.DocumentType = upTo(maxText, v.DocumentType)
+	v.FirstName, v.LastName = upTo(maxText, v.FirstName), upTo(maxText, v.LastName)
+	v.DocumentNumber = upTo(maxText, v.DocumentNumber)
+	v.Reason = upTo(maxConcernText, v.Reason)
+	if len(v.Concerns) > identity.MaxConcerns || slices.ContainsFunc(v.Concerns, tooLong) {
+		v.Concerns = slices.DeleteFunc(slices.Clone(v.Concerns), tooLong) // they are the provider's
+		v.Concerns = v.Concerns[:min(len(v.Concerns), identity.MaxConcerns)]
+	}
+	return n
+}
+
+// upTo is the text, or "" if it is longer than most bytes.
+func upTo(most int, text string) string {
+	if len(text) > most {
+		return ""
+	}
+	return text
+}
+
+func tooLong(c identity.Concern) bool {
+	return max(len(c.ID), len(c.Service), len(c.Status), len(c.Message)) > maxConcernText
 }

@@ -14,9 +14,18 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 	return b, b.end
 }
 
+// withTimeoutFromNow is the same for calls that take their time before they ask: the
+// limit counts from now on, and not from the first question.
+func withTimeoutFromNow(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	now := time.Now // the clock of all contexts' deadlines
+	b := &bounded{parent: ctx, deadline: now().Add(d), asked: true}
+	return b, b.end
+}
+
 type bounded struct {
-	parent context.Context
-	limit  time.Duration
+	parent   context.Context
+	limit    time.Duration
+	deadline time.Time // zero: limit after the timer has started
 
 	mu     sync.Mutex
 	asked  bool
@@ -38,8 +47,10 @@ func (b *bounded) end() {
 func (b *bounded) timer() context.Context {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.timed == nil {
+	if b.timed == nil && b.deadline.IsZero() {
 		b.timed, b.cancel = context.WithTimeout(b.parent, b.limit)
+	} else if b.timed == nil {
+		b.timed, b.cancel = context.WithDeadline(b.parent, b.deadline)
 	}
 	if b.ended {
 		b.cancel()

@@ -76,3 +76,17 @@ func TestBoundedWithoutATimer(t *testing.T) {
 	defer end()
 	assert.Equal(t, context.Canceled, b.Err(), "its parent's end is seen at once")
 }
+
+// The time of a callback runs whether or not it looks at its context.
+func TestBoundedFromNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		b, end := withTimeoutFromNow(t.Context(), time.Second)
+		defer end()
+		time.Sleep(time.Second)
+		assert.Equal(t, context.DeadlineExceeded, b.Err())
+		assert.True(t, isDone(b))
+		deadline, _ := b.Deadline()
+		assert.Equal(t, began.Add(time.Second), deadline)
+	})
+}

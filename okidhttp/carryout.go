@@ -71,6 +71,8 @@ func (k *Kit) carryOut(ctx context.Context, w *work) (Outcome, error) {
 			continue
 		case errors.Is(err, errCallback), errors.Is(err, errProvider):
 			return k.postpone(ctx, w, err)
+		case errors.Is(err, errFenced):
+			return OutcomeInFlight, errors.Join(err, k.returnLease(ctx, w))
 		case errors.Is(err, errInFlight):
 			return OutcomeInFlight, err
 		}
@@ -104,7 +106,7 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 	}
 	unconfirmed := k.cfg.ConfirmByFetch && !p.fetched || p.replayed()
 	if contradicts || next == identity.Verified && unconfirmed {
-		n, err := k.fetch(w.calls, a, w.v.ID)
+		n, err := k.ask(w, a, w.v.ID)
 		answer := n.Verification.Status
 		switch {
 		case errors.Is(err, identity.ErrNotFound) && !a.status.Final() && p.status != identity.Verified:
@@ -149,7 +151,7 @@ func (k *Kit) verification(w *work, a *attempt, p *pending) (identity.Verificati
 	case !p.applied || a.providerID == "":
 		return bare, nil
 	}
-	n, err := k.fetch(w.calls, a, a.providerID)
+	n, err := k.ask(w, a, a.providerID)
 	if errors.Is(err, identity.ErrNotFound) {
 		return bare, nil
 	} else if err != nil {
@@ -160,9 +162,20 @@ func (k *Kit) verification(w *work, a *attempt, p *pending) (identity.Verificati
 	return v, nil
 }
 
+// ask is fetch for a notice that is being worked on.
+func (k *Kit) ask(w *work, a *attempt, id string) (identity.Notice, error) {
+	if now := w.h.clock(k); now.Before(a.quietUntil) {
+		return identity.Notice{}, &identity.RateLimitError{RetryAfter: a.quietUntil.Sub(now)}
+	}
+	return k.fetch(w.calls, a, id)
+}
+
 // mayKnow reports whether the host may have heard of a verification that was
 // never committed, so that a failure must reach it as a revocation.
 func (w *work) mayKnow(a *attempt) bool {
+	if a.misinformed() {
+		return true
+	}
 	p := a.awaits(identity.Verified)
 	if p == nil {
 		return false
@@ -181,6 +194,10 @@ func (k *Kit) verify(ctx context.Context, w *work, a *attempt, basis identity.St
 		e, err := k.event(w, a, identity.Verified)
 		if err != nil {
 			return "", err
+		}
+		if reason := k.refusesDocument(w.v.DocumentExpiry, w.h.clock(k)); reason != "" {
+			k.observe(ctx, OutcomeDocumentRefused, "attempt", w.at.attempt, "event", e.ID, "reason", reason)
+			return k.turn(ctx, w, a, basis, identity.Failed, reason)
 		}
 		if err := k.call(w.calls, k.cfg.Decide, e); vetoed(err) {
 			k.observe(ctx, OutcomeVetoed, "attempt", w.at.attempt, "event", e.ID, "error", e.scrub(err))
@@ -274,7 +291,9 @@ func (k *Kit) tell(ctx context.Context, w *work, a *attempt) (Outcome, error) {
 		// Older news that could not be told would now come after newer.
 		told := p.event
 		a.drop(func(q *pending) bool { return q.applied && q.event <= told })
-		a.dropLetters(func(l *letter) bool { return l.reason == DeadCallback && l.applied && l.event <= told })
+		a.dropLetters(func(l *letter) bool {
+			return l.reason == DeadCallback && l.event <= told && (l.applied || a.status == identity.Revoked)
+		})
 		a.lease = lease{}
 		return nil
 	})
@@ -285,8 +304,10 @@ func (k *Kit) tell(ctx context.Context, w *work, a *attempt) (Outcome, error) {
 // verification of which the host may have heard all the same is revoked.
 func (k *Kit) drop(ctx context.Context, w *work, a *attempt, basis identity.Status, settled bool) (Outcome, error) {
 	dropped := func(q *pending) bool { return q.event == w.event || settled && !q.applied }
-	if p := a.awaits(identity.Verified); p != nil && dropped(p) && a.status != identity.Verified && a.status != identity.Revoked && w.mayKnow(a) {
-		return k.turn(ctx, w, a, basis, identity.Revoked, "")
+	if a.status != identity.Verified && a.status != identity.Revoked && w.mayKnow(a) {
+		if p := a.awaits(identity.Verified); p == nil && settled || p != nil && dropped(p) {
+			return k.turn(ctx, w, a, basis, identity.Revoked, "")
+		}
 	}
 	return OutcomeLate, k.commit(ctx, w, func(a *attempt, _ *pending) error {
 		if a.status != basis {
@@ -320,8 +341,13 @@ func (k *Kit) postpone(ctx context.Context, w *work, cause error) (Outcome, erro
 		a.lease = lease{}
 		p.due = now.Add(backoff(id, p.tries))
 		p.told = w.told
+		aware := w.mayKnow(a)
 		if !w.asked {
 			p.unheard++
+		}
+		if pause, ok := quietFor(cause); ok {
+			a.quietUntil = now.Add(pause)
+			p.due = latest(p.due, a.quietUntil)
 		}
 		if !errors.Is(cause, errCallback) {
 			return nil
@@ -333,7 +359,7 @@ func (k *Kit) postpone(ctx context.Context, w *work, cause error) (Outcome, erro
 		}
 		outcome = OutcomeDeadLetter
 		verified := p.status == identity.Verified
-		a.giveUp(p, now)
+		a.giveUp(p, aware, now)
 		if verified {
 			// Nobody is verified of whom the host will not hear.
 			k.become(w.at, a, identity.Failed, *cmp.Or(w.v, &identity.Verification{}), now)

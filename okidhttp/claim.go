@@ -1,15 +1,13 @@
 package okidhttp
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -121,6 +119,11 @@ func (k *Kit) claimProvider(r *http.Request) (identity.Provider, identity.ClaimV
 }
 
 // claimer ties a verification to a subject.
+//
+// A claim is used at one moment: when the record comes into being that says whose it
+// is. Before that it is noted with the attempt that is to have it, so that [Kit.Run]
+// can finish what a process that died has begun. After that it is used for good,
+// whatever becomes of the subject's record.
 type claimer struct {
 	kit      *Kit
 	subject  string
@@ -139,42 +142,25 @@ func (c *claimer) claim(ctx context.Context) (*attempt, *problem, error) {
 	}
 	a := c.claimed(h)
 	if a == nil {
-		if c.open(h) == nil {
-			if limited := k.limited(ctx, h); limited != nil {
-				return nil, limited, nil // and the verification can be claimed later
-			}
-		}
-		switch err := c.own(ctx, h.now); {
-		case errors.Is(err, errClaimTaken):
-			k.observe(ctx, OutcomeClaimTaken, "provider", c.provider)
-			return nil, &problemClaimTaken, nil
-		case err != nil:
-			return nil, &problemStoreAway, err
-		}
 		var fresh bool
-		var limited *problem
-		h, err = k.rewrite(ctx, c.hash, h, func(h *held) error {
-			fresh, limited = false, nil
-			if a = c.claimed(h); a != nil {
-				return errUnchanged
+		var bad *problem
+		if h, fresh, bad, err = c.note(ctx, h); bad != nil || err != nil {
+			return nil, cmp.Or(bad, &problemStoreAway), err
+		}
+		if a = c.claimed(h); a == nil { // or somebody has been quicker
+			a = c.noted(h)
+			at := address{c.hash, a.id}
+			switch err := c.use(ctx, at.attempt); {
+			case errors.Is(err, errClaimTaken):
+				return nil, c.taken(ctx), c.forget(ctx, at)
+			case err != nil:
+				return nil, &problemStoreAway, err
+			case fresh:
+				return c.ask(ctx, h, a)
 			}
-			if a = c.open(h); a == nil {
-				if limited = k.limited(ctx, h); limited != nil {
-					return errUnchanged
-				}
-				a = k.addAttempt(h, c.subject, c.provider)
+			if err := k.rewriteAttempt(ctx, at, c.take); err != nil {
+				return nil, &problemStoreAway, err
 			}
-			c.take(a, h.now)
-			fresh = true
-			return nil
-		})
-		switch {
-		case err != nil:
-			return nil, &problemStoreAway, err
-		case limited != nil:
-			return nil, limited, nil
-		case fresh:
-			return c.ask(ctx, h, a)
 		}
 	}
 	if a.status == identity.Verified {
@@ -183,51 +169,138 @@ func (c *claimer) claim(ctx context.Context) (*attempt, *problem, error) {
 	return k.refreshFor(ctx, address{c.hash, a.id}, a, refreshRequest{id: c.id, every: returnEvery, returned: true}), nil, nil
 }
 
-// take gives the attempt the verification. What is left to wait for is the verdict,
-// and for that there is as much time as after a start that the provider told of.
-func (c *claimer) take(a *attempt, now time.Time) {
-	if a.byClock { // the user was slow, but is not gone
-		a.status, a.byClock, a.updatedAt = identity.Created, false, now
-	}
-	a.token = nil // it would lead to another verification
-	a.expiresAt = now.Add(c.kit.cfg.StartedLimit)
-	a.claimedAt, a.fetchedAt = now, now
-	a.comeBack(now)
-	a.learn(c.id, now)
+func (c *claimer) taken(ctx context.Context) *problem {
+	c.kit.observe(ctx, OutcomeClaimTaken, "provider", c.provider)
+	return &problemClaimTaken
 }
 
-// ask fetches the verdict. Without one the worker follows the attempt.
+// note writes down which attempt is to have the verification, unless that is done
+// already or the claim is used. fresh is true if it was not noted before.
+func (c *claimer) note(ctx context.Context, h *held) (noted *held, fresh bool, bad *problem, err error) {
+	k := c.kit
+	if c.noted(h) == nil {
+		if c.open(h) == nil {
+			if limited := k.limited(ctx, h); limited != nil {
+				return nil, false, limited, nil // and the verification can be claimed later
+			}
+		}
+		switch _, used, err := c.user(ctx); {
+		case err != nil:
+			return nil, false, nil, err
+		case used:
+			return nil, false, c.taken(ctx), nil
+		}
+	}
+	noted, err = k.rewrite(ctx, c.hash, h, func(h *held) error {
+		fresh, bad = false, nil
+		if c.claimed(h) != nil || c.noted(h) != nil {
+			return errUnchanged
+		}
+		a := c.open(h)
+		if a == nil {
+			if bad = k.limited(ctx, h); bad != nil {
+				return errUnchanged
+			}
+			a = k.addAttempt(h, c.subject, c.provider)
+		}
+		a.claimID, a.claimedAt, a.fetchedAt = c.id, h.now, h.now
+		fresh = true
+		return nil
+	})
+	return noted, fresh, bad, err
+}
+
+// take gives the attempt the verification, if that is still to be done. What is left to
+// wait for is the verdict, and for that there is as much time as after a start that
+// the provider told of.
+func (c *claimer) take(h *held, a *attempt) error {
+	if a.claimID != c.id {
+		return errUnchanged
+	}
+	if a.byClock { // the user was slow, but is not gone
+		a.status, a.byClock, a.updatedAt = identity.Created, false, h.now
+	}
+	a.claimID = ""
+	a.token = nil // it would lead to another verification
+	a.expiresAt = h.now.Add(c.kit.cfg.StartedLimit)
+	a.claimedAt, a.fetchedAt = h.now, h.now
+	a.comeBack(h.now)
+	c.kit.learn(a, c.id, h.now)
+	return nil
+}
+
+// forget takes back what was noted of a verification that is somebody else's.
+func (c *claimer) forget(ctx context.Context, at address) error {
+	return c.kit.rewriteAttempt(ctx, at, func(h *held, a *attempt) error {
+		if a.claimID != c.id {
+			return errUnchanged
+		}
+		a.claimID, a.claimedAt = "", time.Time{}
+		if a.unheardOf() && a.askingTo.IsZero() {
+			h.remove(a.id)
+		}
+		return nil
+	})
+}
+
+// finishClaim does what is left of a claim that was noted.
+func (k *Kit) finishClaim(ctx context.Context, at address, a *attempt) error {
+	c := claimer{kit: k, hash: at.subject, provider: a.provider, id: a.claimID}
+	err := c.use(ctx, a.id)
+	if errors.Is(err, errClaimTaken) {
+		return c.forget(ctx, at)
+	} else if err != nil {
+		return err
+	}
+	return k.rewriteAttempt(ctx, at, c.take)
+}
+
+// ask fetches the verdict, and gives the attempt the verification along with it.
+// Without a verdict the worker follows the attempt.
 func (c *claimer) ask(ctx context.Context, h *held, a *attempt) (*attempt, *problem, error) {
 	k, at, basis := c.kit, address{c.hash, a.id}, a.status
 	ctx, cancel := context.WithTimeout(ctx, returnWait)
 	defer cancel()
 	n, err := k.fetch(ctx, a, c.id)
+	ctx = context.WithoutCancel(ctx) // the claim is used, so what comes of it is written
 	if err != nil {
-		k.observe(ctx, OutcomeProviderFailed, "attempt", a.id, "error", err)
+		k.observe(ctx, OutcomeProviderFailed, "attempt", at.attempt, "error", err)
+		err = errors.Join(k.rewriteAttempt(ctx, at, c.take), k.keepQuiet(ctx, at, err))
+	} else {
+		h.now, h.readAt = h.clock(k), k.cfg.Now()
+		var outcome Outcome
+		outcome, h, err = k.deliverInto(ctx, h, at, n, fromFetch, basis, c.take)
+		switch {
+		case err == nil:
+			k.observeNotice(ctx, outcome, n, at.attempt, nil)
+			if a := h.find(at.attempt); a != nil {
+				return a, nil, nil
+			}
+		case errors.Is(err, errStore):
+			k.observe(ctx, OutcomeStoreFailed, "attempt", at.attempt, "error", err)
+		}
+	}
+	h, reloaded := k.load(ctx, c.hash)
+	if reloaded != nil {
+		return nil, &problemStoreAway, reloaded
+	}
+	switch a := h.find(at.attempt); {
+	case a == nil: // erased meanwhile
+		return nil, c.taken(ctx), nil
+	case a.providerID == c.id:
 		return a, nil, nil
 	}
-	asked := *a // since what cannot be written must not be told
-	h.now, h.readAt = h.clock(k), k.cfg.Now()
-	switch outcome, err := k.deliverInto(ctx, h, at, n, fromFetch, basis); {
-	case err == nil:
-		k.observeNotice(ctx, outcome, n, asked.id, nil)
-	case errors.Is(err, errStore):
-		k.observe(ctx, OutcomeStoreFailed, "attempt", asked.id, "error", err)
-	}
-	if h, err = k.load(ctx, c.hash); err == nil && h.find(at.attempt) != nil {
-		return h.find(at.attempt), nil, nil
-	}
-	return &asked, nil, nil
+	return nil, &problemStoreAway, err // Run finishes it, or the same claim again
 }
 
 // claimed is the attempt of this verification, or nil.
 func (c *claimer) claimed(h *held) *attempt {
-	for i := range h.attempts {
-		if a := &h.attempts[i]; a.provider == c.provider && a.providerID == c.id {
-			return a
-		}
-	}
-	return nil
+	return h.first(func(a *attempt) bool { return a.provider == c.provider && a.providerID == c.id })
+}
+
+// noted is the attempt that is to have this verification, or nil.
+func (c *claimer) noted(h *held) *attempt {
+	return h.first(func(a *attempt) bool { return a.provider == c.provider && a.claimID == c.id })
 }
 
 // open is the attempt that the claim belongs to, or nil: the wanted one, or the
@@ -236,7 +309,7 @@ func (c *claimer) open(h *held) *attempt {
 	var last *attempt
 	for i := range h.attempts {
 		a := &h.attempts[i]
-		if a.provider != c.provider || a.providerID != "" || a.status != identity.Created && !a.byClock {
+		if a.provider != c.provider || a.providerID != "" || a.claimID != "" || a.status != identity.Created && !a.byClock {
 			continue
 		}
 		if last = a; a.id == c.wanted {
@@ -246,41 +319,59 @@ func (c *claimer) open(h *held) *attempt {
 	return last
 }
 
-// claimRetention is how long a verification belongs to the subject who claimed
-// it, whatever becomes of the subject's record.
-const claimRetention = 10 * 365 * 24 * time.Hour
-
-// claimFormat is the first byte of the record that says whose a verification is.
-const claimFormat = 1
+const (
+	// claimRetention is how long a verification belongs to the subject who claimed
+	// it, whatever becomes of the subject's record.
+	claimRetention = 10 * 365 * 24 * time.Hour
+	// claimPatience is how long a claim may stay noted without being used, before
+	// the worker takes that for the sign of a dead process.
+	claimPatience = 30 * time.Second
+	// claimFormat is the first byte of the record that says whose a verification is,
+	// which the address of its attempt follows.
+	claimFormat = 2
+)
 
 var errClaimTaken = errors.New("verification was claimed before")
 
-// claimGrace is how long after a claim the subject's record may still be without
-// it, because a process died in between. A claim that is gone from the record later
-// was erased or is forgotten, and is spent: it must not open the gate again.
-const claimGrace = time.Hour
-
-// own makes the verification the subject's, unless it is another's or spent.
-func (c *claimer) own(ctx context.Context, now time.Time) error {
+// key is the key of the record that says whose the verification is.
+func (c *claimer) key() string {
 	sum := sha256.Sum256([]byte("okidkit claim\x00" + c.provider + "\x00" + c.id))
-	key := "c:" + base64.RawURLEncoding.EncodeToString(sum[:])
-	mine := append([]byte{claimFormat}, c.hash[:]...)
-	value := binary.BigEndian.AppendUint64(slices.Clone(mine), uint64(now.UnixMilli()))
-	err := c.kit.write(ctx, key, store.Write{Value: value, Version: randomNonZero(), TTL: claimRetention})
+	return "c:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// user is the attempt for which the claim was used, if it was.
+func (c *claimer) user(ctx context.Context) (by address, used bool, err error) {
+	ctx, cancel := withTimeout(ctx, storeTimeout)
+	defer cancel()
+	rec, err := c.kit.cfg.Store.Get(ctx, c.key())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return address{}, false, nil
+	case err == nil && (len(rec.Value) != 1+addressLen || rec.Value[0] != claimFormat):
+		err = errCorrupt
+	}
+	if err != nil {
+		return address{}, false, storeError(err)
+	}
+	return addressAt(rec.Value[1:]), true, nil
+}
+
+// use makes the verification the attempt's. The error is errClaimTaken if it was used
+// for another one.
+func (c *claimer) use(ctx context.Context, id attemptID) error {
+	mine := address{c.hash, id}
+	value := append([]byte{claimFormat}, mine.place()...)
+	err := c.kit.write(ctx, c.key(), store.Write{Value: value, Version: randomNonZero(), TTL: claimRetention})
 	if !errors.Is(err, store.ErrConflict) {
 		return err
 	}
-	ctx, cancel := withTimeout(ctx, storeTimeout)
-	defer cancel()
-	rec, err := c.kit.cfg.Store.Get(ctx, key)
+	by, used, err := c.user(ctx)
 	switch {
 	case err != nil:
-		return storeError(err)
-	case len(rec.Value) < len(value) || !bytes.HasPrefix(rec.Value, mine):
-		return errClaimTaken
-	}
-	claimed := time.UnixMilli(int64(binary.BigEndian.Uint64(rec.Value[len(mine):])))
-	if now.Sub(claimed) > claimGrace {
+		return err
+	case !used:
+		return storeError(store.ErrConflict) // it has just ended, after all these years
+	case by != mine:
 		return errClaimTaken
 	}
 	return nil

@@ -151,8 +151,10 @@ func TestEraseDuringClaim(t *testing.T) {
 	w, p := newClaimWorld(t)
 	p.says("session1", identity.Verified)
 	p.asking = func() { require.NoError(t, w.kit.Erase(t.Context(), "alice")) }
-	code, _ := w.claim("alice", `{"id":"session1"}`)
-	assert.Equal(t, 202, code)
+	for range 2 {
+		code, _ := w.claim("alice", `{"id":"session1"}`)
+		assert.Equal(t, 409, code, "it is used")
+	}
 	w.later(time.Hour)
 	assert.Empty(t, w.record("alice").attempts)
 	assert.Empty(t, w.host.heard())
@@ -164,8 +166,8 @@ func TestEraseDuringClaim(t *testing.T) {
 func TestSpentClaim(t *testing.T) {
 	for name, forget := range map[string]func(*world){
 		"erased": func(w *world) {
+			w.clock.add(time.Minute)
 			require.NoError(t, w.kit.Erase(t.Context(), "alice"))
-			w.clock.add(claimGrace + time.Minute)
 		},
 		"forgotten": func(w *world) { w.clock.add(90 * 24 * time.Hour) },
 	} {

@@ -456,14 +456,83 @@ func TestClaimWhileTheStoreIsAway(t *testing.T) {
 	assert.Equal(t, 200, code)
 }
 
-// A process that died between the two writes leaves nothing that stands in the
-// subject's own way.
-func TestClaimAfterACrash(t *testing.T) {
-	w, p := newClaimWorld(t)
-	p.says("session1", identity.Verified)
-	c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
-	require.NoError(t, c.own(t.Context(), w.clock.Now()))
+// What a process that died has begun, the user finishes who tries again, whenever
+// that is; and if nobody does, Run.
+func TestClaimThatIsLeftBehind(t *testing.T) {
+	for _, used := range []bool{false, true} {
+		for _, retry := range []time.Duration{0, time.Minute, 61 * time.Minute, 48 * time.Hour} {
+			for _, byRun := range []bool{false, true} {
+				name := fmt.Sprintf("used %v, after %v, by Run %v", used, retry, byRun)
+				w, p := newClaimWorld(t)
+				p.says("session1", identity.Verified)
+				c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
+				h, err := w.kit.load(t.Context(), c.hash)
+				require.NoError(t, err)
+				h, fresh, bad, err := c.note(t.Context(), h)
+				require.NoError(t, err)
+				require.Nil(t, bad)
+				require.True(t, fresh)
+				if used {
+					require.NoError(t, c.use(t.Context(), h.attempts[0].id))
+				}
+				w.clock.add(retry)
+				if byRun {
+					w.later(claimPatience)
+					w.later(time.Minute)
+				} else {
+					code, _ := w.claim("alice", `{"id":"session1"}`)
+					assert.Contains(t, []int{200, 202}, code, name)
+					w.later(returnEvery)
+				}
+				assert.Equal(t, 200, w.gate("alice"), name)
+				assert.Equal(t, []string{"verified"}, w.host.heard(), name)
+				code, _ := w.claim("bob", `{"id":"session1"}`)
+				assert.Equal(t, 409, code, name)
+			}
+		}
+	}
+}
+
+// A claim that was noted, and that somebody else used first, leaves no trace.
+func TestNotedClaimOfAnother(t *testing.T) {
+	for _, byRun := range []bool{false, true} {
+		w, p := newClaimWorld(t)
+		p.says("session1", identity.Verified)
+		c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
+		h, err := w.kit.load(t.Context(), c.hash)
+		require.NoError(t, err)
+		_, _, _, err = c.note(t.Context(), h)
+		require.NoError(t, err)
+		code, _ := w.claim("bob", `{"id":"session1"}`)
+		require.Equal(t, 200, code)
+		if byRun {
+			w.later(claimPatience)
+		} else {
+			code, _ = w.claim("alice", `{"id":"session1"}`)
+			assert.Equal(t, 409, code)
+		}
+		assert.Empty(t, w.record("alice").attempts)
+		assert.Empty(t, w.record("alice").starts, "it does not count against Config.StartLimit")
+		assert.Equal(t, 403, w.gate("alice"))
+		assert.Equal(t, []string{"verified"}, w.host.heard())
+	}
+}
+
+// Of two claims at once, where the limit allows one, the other can be presented later.
+func TestClaimsAtOnceUnderTheLimit(t *testing.T) {
+	w, p := newClaimWorld(t, func(c *Config) { c.StartLimit = AtMost(1, 24*time.Hour) })
+	p.says("session1", identity.Failed)
+	p.says("session2", identity.Verified)
+	c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session2"}
+	h, err := w.kit.load(t.Context(), c.hash) // before the other is noted
+	require.NoError(t, err)
 	code, _ := w.claim("alice", `{"id":"session1"}`)
+	require.Equal(t, 200, code)
+	_, _, bad, err := c.note(t.Context(), h)
+	require.NoError(t, err)
+	require.Equal(t, 429, bad.Status)
+	w.clock.add(25 * time.Hour)
+	code, _ = w.claim("alice", `{"id":"session2"}`)
 	assert.Equal(t, 200, code)
 	assert.Equal(t, 200, w.gate("alice"))
 }

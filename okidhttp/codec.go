@@ -140,14 +140,22 @@ func (c *coder) time(tag uint64, v *time.Time) {
 	}
 }
 
-// date is a number, YYYYMMDD. What is no date is left out.
+// date is a number, YYYYMMDD, and -1 for one that cannot be read, as is any that does
+// not exist.
 func (c *coder) date(tag uint64, v *identity.Date) {
 	var n int64
-	if v.Exists() {
+	switch {
+	case v.Exists():
 		n = int64(v.Year)*10000 + int64(v.Month)*100 + int64(v.Day)
+	case !v.IsZero():
+		n = -1
 	}
 	c.int(tag, &n)
-	if !c.reading || n == 0 {
+	switch {
+	case !c.reading || n == 0:
+		return
+	case n == -1:
+		*v = identity.UnreadableDate
 		return
 	}
 	*v = identity.Date{Year: int(n / 10000), Month: time.Month(n / 100 % 100), Day: int(n % 100)}

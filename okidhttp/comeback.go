@@ -60,10 +60,24 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 		k.problem(w, r, problemNotFound, nil)
 		return
 	}
-	if !a.status.Final() || a.byClock {
-		a = k.refreshFor(ctx, at, a, refreshRequest{id: a.providerID, every: returnEvery, returned: true})
+	if r.Method == http.MethodGet { // HEAD is a program's look, and nobody's return
+		a = k.handleReturn(ctx, at, a)
 	}
 	k.sendOn(w, r, at, a, h.now, stopped)
+}
+
+// handleReturn notes that the subject came back, and asks the provider if that may
+// change anything. It returns the attempt as it then stands.
+func (k *Kit) handleReturn(ctx context.Context, at address, a *attempt) *attempt {
+	request := refreshRequest{id: a.providerID, every: returnEvery, returned: true}
+	switch {
+	case !a.status.Final(), a.byClock, a.held() != nil:
+	case k.cfg.RequireReturn && !a.returned:
+		request.id = "" // a final verdict may yet turn out to be another, and then waits for nobody
+	default:
+		return a
+	}
+	return k.refreshFor(ctx, at, a, request)
 }
 
 // returnWait bounds how long a user waits for the provider. The host's callback,

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
@@ -39,8 +40,12 @@ type Config struct {
 	PublicURL string
 
 	// Keys seal references and what is personal: 32 random bytes each. The first
-	// seals, all open. To rotate, put a new key in front, and drop the old one
-	// when no verification that began under it is still wanted. Required.
+	// seals, all open. To rotate, append the new key and deploy; when every process
+	// has it, move it to the front and deploy; drop the old one when no verification
+	// that began under it is still wanted. A new key that is put in front at once
+	// seals references which processes that do not have it yet cannot open, and they
+	// would take webhooks for them as somebody else's. [Kit.SetKeys] changes the keys
+	// of a running process. Required.
 	Keys [][]byte
 
 	// Subject says who the user of a request is: an id of the host's that never
@@ -101,9 +106,23 @@ type Config struct {
 	// MaxAge is how long a verification opens the gate. 0: for ever.
 	MaxAge time.Duration
 
-	// AllowExpiredDocument leaves the gate open when the document that somebody
-	// was verified with has expired since.
+	// AllowExpiredDocument lets a document count that has expired, or whose expiry
+	// date cannot be read. If false, a verification with such a document is refused
+	// before anybody is told, with Event.Reason [ReasonDocumentExpired] or
+	// [ReasonDocumentUnreadable], and the gate shuts when the document of one that
+	// counted expires.
 	AllowExpiredDocument bool
+
+	// Location is where the host's days begin and end: it decides when a birthday is,
+	// and when the day of a document's expiry is over. If nil, UTC.
+	Location *time.Location
+
+	// RecheckVerified is how often [Kit.Run] asks the provider whether a verification
+	// still stands, in case the webhook that withdrew it was lost: so often while the
+	// verification is younger than seven times that, and a seventh as often after
+	// that. If zero, 24 hours: daily for a week, and then weekly. If negative, never.
+	// Else it must be at least an hour.
+	RecheckVerified time.Duration
 
 	// StartLimit bounds how many attempts a subject may start, since each costs
 	// money. Nil: [AtMost](5, 24*time.Hour).
@@ -256,9 +275,13 @@ func (c *Config) complete() error {
 	}
 	names := map[string]bool{}
 	for i, p := range c.Providers {
-		if p == nil {
+		if isNil(p) {
 			problem("Providers[%d] is nil", i)
 			continue
+		}
+		_, webhooks := p.(identity.WebhookVerifier)
+		if _, claims := p.(identity.ClaimVerifier); !webhooks && !claims {
+			problem("Providers[%d] has neither VerifyWebhook nor VerifyClaim, so no verdict could arrive: does something wrap it?", i)
 		}
 		name := p.Name()
 		switch {
@@ -269,7 +292,7 @@ func (c *Config) complete() error {
 		}
 		names[name] = true
 	}
-	if c.Store == nil {
+	if isNil(c.Store) {
 		problem("Store is nil: memstore.New() does for one process")
 	}
 	if c.Subject == nil {
@@ -328,6 +351,9 @@ func (c *Config) complete() error {
 	orDuration("StartedLimit", &c.StartedLimit, time.Minute, 90*24*time.Hour, 24*time.Hour)
 	orDuration("Retention", &c.Retention, 90*24*time.Hour, 100*365*24*time.Hour, 10*365*24*time.Hour)
 	orDuration("UnverifiedRetention", &c.UnverifiedRetention, 100*24*time.Hour, 100*365*24*time.Hour, 180*24*time.Hour)
+	if c.RecheckVerified >= 0 {
+		orDuration("RecheckVerified", &c.RecheckVerified, time.Hour, 365*24*time.Hour, 24*time.Hour)
+	}
 	if c.MaxBody == 0 {
 		c.MaxBody = 256 << 10
 	}
@@ -349,6 +375,9 @@ func (c *Config) complete() error {
 	if c.AfterError == "" {
 		c.AfterError = c.PublicURL + "/page"
 	}
+	if c.Location == nil {
+		c.Location = time.UTC
+	}
 	if c.StartLimit == nil {
 		c.StartLimit = AtMost(5, 24*time.Hour)
 	}
@@ -359,6 +388,12 @@ func (c *Config) complete() error {
 		c.Now = time.Now
 	}
 	return errors.Join(errs...)
+}
+
+// isNil reports whether v is nil, or an interface that holds a nil pointer.
+func isNil(v any) bool {
+	p := reflect.ValueOf(v)
+	return v == nil || p.Kind() == reflect.Pointer && p.IsNil()
 }
 
 func checkPublicURL(s string) error {

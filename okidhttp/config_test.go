@@ -2,6 +2,7 @@ package okidhttp
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -189,4 +190,65 @@ func TestErrorsAreScrubbed(t *testing.T) {
 	e := Event{Subject: "u1", Verification: identity.Verification{FirstName: "Jan", LastName: "Janssen", DocumentNumber: "X1"}}
 	assert.Equal(t, "account [redacted]: [redacted] is not [redacted], document [redacted]",
 		e.scrub(errors.New("account U1: JANSSEN is not Jan, document x1")))
+}
+
+// hidden wraps a provider, and forgets what it can do.
+type hidden struct{ identity.Provider }
+
+// A provider that could never bring a verdict is refused, and so is one that is none.
+func TestProvidersThatCannotWork(t *testing.T) {
+	good := &fakeProvider{name: "fake"}
+	var none *fakeProvider
+	for name, tt := range map[string]struct {
+		provider identity.Provider
+		want     string
+	}{
+		"hidden":    {hidden{good}, "VerifyWebhook"},
+		"typed nil": {none, "nil"},
+		"nil":       {nil, "nil"},
+	} {
+		_, err := New(Config{
+			Providers: []identity.Provider{tt.provider}, Store: memstore.New(), PublicURL: "https://app.example/verify",
+			Keys: [][]byte{testKey(1)}, Subject: func(*http.Request) (string, error) { return "", nil },
+		})
+		assert.ErrorContains(t, err, "Providers[0]", name)
+		assert.ErrorContains(t, err, tt.want, name)
+	}
+	var store *memstore.Store
+	_, err := New(Config{Store: store})
+	assert.ErrorContains(t, err, "Store is nil")
+}
+
+// renamed wraps a provider under another name, which its notices do not know.
+type renamed struct{ *fakeProvider }
+
+func (renamed) Name() string { return "other" }
+
+func TestRenamedProvider(t *testing.T) {
+	w := newWorld(t)
+	w.kit = w.replica(func(c *Config) { c.Providers = []identity.Provider{renamed{w.provider}} })
+	ref := w.start("alice").Attempt
+	w.provider.answer(ref, "v1", identity.Verified)
+	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Started}))
+	w.get("alice", "/verify/success?attempt="+ref)
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Equal(t, "other", w.host.last().Provider)
+}
+
+// A counter that panics costs nothing but the count.
+func TestObservePanics(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Observe = func(context.Context, Outcome) { panic("no such label") } })
+	ref := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	w.later(time.Minute)
+	assert.Equal(t, 200, w.gate("alice"))
+	assert.Contains(t, w.log.String(), "Observe panicked")
+}
+
+// The log names an attempt as its pages do.
+func TestSupportCodeInTheLog(t *testing.T) {
+	w := newWorld(t)
+	w.start("alice")
+	id := w.record("alice").attempts[0].id
+	assert.Contains(t, w.log.String(), `"attempt":"`+id.String()+`"`)
 }

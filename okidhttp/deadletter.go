@@ -136,7 +136,11 @@ func (k *Kit) ReplayDeadLetter(ctx context.Context, id string) error {
 			late = a.status
 			return nil
 		}
-		a.pending = append(a.pending, pending{event: l.event, status: l.status, applied: l.applied, since: h.now, due: h.now})
+		again := pending{event: l.event, status: l.status, applied: l.applied, since: h.now, due: h.now}
+		if l.aware {
+			again.tries = 1 // the one in which the host may have heard of it
+		}
+		a.pending = append(a.pending, again)
 		slices.SortFunc(a.pending, func(p, q pending) int { return cmp.Compare(p.event, q.event) })
 		p := a.first(func(p *pending) bool { return p.event == l.event })
 		k.takeLease(a, p, h.now)
@@ -149,9 +153,16 @@ func (k *Kit) ReplayDeadLetter(ctx context.Context, id string) error {
 	case late != "":
 		return fmt.Errorf("%w: the attempt is %s meanwhile", ErrNoDeadLetter, late)
 	}
-	_, err = k.carryOut(ctx, w)
+	outcome, err := k.carryOut(ctx, w)
+	if err == nil && outcome == OutcomeDeadLetter {
+		return ErrGivenUpAgain
+	}
 	return err
 }
+
+// ErrGivenUpAgain is returned by [Kit.ReplayDeadLetter] if the callback failed with
+// [Permanent], so that the event is a dead letter as before.
+var ErrGivenUpAgain = errors.New("okidhttp: callback gave the event up again")
 
 // ErrNotReplayable: a dead letter with the reason [DeadUnaddressable] tells of a
 // verification of which not even the id is known.
@@ -165,6 +176,7 @@ type letter struct {
 	applied  bool // the attempt had taken it on
 	since    time.Time
 	failures int64
+	aware    bool // the host may know of this verification, which does not stand
 	later
 }
 
@@ -175,12 +187,14 @@ func (l *letter) fields(c *coder) {
 	c.flag(4, &l.applied)
 	c.time(5, &l.since)
 	c.int(6, &l.failures)
+	c.flag(7, &l.aware)
 }
 
-// giveUp makes a dead letter of a pending notice.
-func (a *attempt) giveUp(p *pending, now time.Time) {
+// giveUp makes a dead letter of a pending notice. aware is true if the host may know
+// of the verification that it tells of.
+func (a *attempt) giveUp(p *pending, aware bool, now time.Time) {
 	event := p.event
-	a.addLetter(letter{event: event, reason: DeadCallback, status: p.status, applied: p.applied, since: now, failures: p.failures})
+	a.addLetter(letter{event: event, reason: DeadCallback, status: p.status, applied: p.applied, since: now, failures: p.failures, aware: aware})
 	a.drop(func(q *pending) bool { return q.event == event })
 }
 
@@ -202,6 +216,12 @@ func (a *attempt) dropLetters(is func(*letter) bool) {
 // the attempt could take it on.
 func (a *attempt) gaveUp(s identity.Status) bool {
 	return slices.ContainsFunc(a.letters, func(l letter) bool { return !l.applied && l.status == s })
+}
+
+// misinformed reports whether the host may believe in a verification that was given
+// up, and of which it would not hear that it does not stand.
+func (a *attempt) misinformed() bool {
+	return a.status == identity.Failed && slices.ContainsFunc(a.letters, func(l letter) bool { return l.aware })
 }
 
 // deadLetter is what the host sees of a letter.

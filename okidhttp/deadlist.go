@@ -95,13 +95,17 @@ func (k *Kit) listDeadLetters(ctx context.Context, at address) error {
 	if full {
 		k.observe(ctx, OutcomeStoreFailed, "attempt", at.attempt, "error", errListFull)
 	}
-	return k.rewriteAttempt(ctx, at, func(h *held, a *attempt) error {
+	err = k.rewriteAttempt(ctx, at, func(h *held, a *attempt) error {
 		a.listAt = time.Time{}
 		if full {
 			a.listAt = h.now.Add(listRetry)
 		}
 		return nil
 	})
+	if errors.Is(err, errAttemptGone) { // erased meanwhile, so that it must not be listed
+		return k.rewriteList(ctx, listShard(at.subject), func(l *deadList) bool { return l.remove(at) })
+	}
+	return err
 }
 
 // unlist takes all attempts of a subject off the list.

@@ -33,6 +33,8 @@ var (
 	errInFlight = errors.New("notice is being handled elsewhere")
 	// errFenced: the lease was lost, so whoever took it decides.
 	errFenced = fmt.Errorf("lease was lost: %w", errInFlight)
+	// errAttemptGone: the attempt is not there, or not any more.
+	errAttemptGone = fmt.Errorf("attempt is gone: %w", errInFlight)
 	// errCallback wraps what the host's function returned.
 	errCallback = errors.New("callback failed")
 	// errProvider wraps what the provider answered when it had to be asked.
@@ -178,12 +180,12 @@ func (k *Kit) rewrite(ctx context.Context, of subjectHash, h *held, change func(
 }
 
 // rewriteAttempt is rewrite for one attempt. If that is gone, the error is
-// errInFlight: another has taken its place.
+// errAttemptGone.
 func (k *Kit) rewriteAttempt(ctx context.Context, at address, change func(*held, *attempt) error) error {
 	_, err := k.rewrite(ctx, at.subject, nil, func(h *held) error {
 		a := h.find(at.attempt)
 		if a == nil {
-			return errInFlight
+			return errAttemptGone
 		}
 		return change(h, a)
 	})
@@ -195,11 +197,15 @@ func (k *Kit) rewriteAttempt(ctx context.Context, at address, change func(*held,
 // or errStore says why it has no effect yet. basis is the status that the attempt
 // had when the question was asked to which a fetched notice is the answer.
 func (k *Kit) deliver(ctx context.Context, at address, n identity.Notice, src source, basis identity.Status) (Outcome, error) {
-	return k.deliverInto(ctx, nil, at, n, src, basis)
+	outcome, _, err := k.deliverInto(ctx, nil, at, n, src, basis, nil)
+	return outcome, err
 }
 
-// deliverInto is deliver for a record that was read already; h may be nil.
-func (k *Kit) deliverInto(ctx context.Context, h *held, at address, n identity.Notice, src source, basis identity.Status) (Outcome, error) {
+// deliverInto is deliver for a record that was read already, or nil. Before the notice
+// is admitted, the attempt is changed by before, which may be nil, and returns
+// errUnchanged if there is nothing to change. It returns the record as it was written
+// last.
+func (k *Kit) deliverInto(ctx context.Context, h *held, at address, n identity.Notice, src source, basis identity.Status, before func(*held, *attempt) error) (Outcome, *held, error) {
 	var ad admission
 	h, err := k.rewrite(ctx, at.subject, h, func(h *held) error {
 		a := h.find(at.attempt)
@@ -211,28 +217,49 @@ func (k *Kit) deliverInto(ctx context.Context, h *held, at address, n identity.N
 		if src == fromFetch && a.status != basis {
 			believed = fromWebhook // overtaken while it was on its way
 		}
+		unchanged := errUnchanged
+		if before != nil {
+			unchanged = before(h, a)
+		}
 		if ad = k.admit(at, a, n, believed, h.now); !ad.changed {
-			return errUnchanged
+			return unchanged
 		}
 		return nil
 	})
+	if err == nil && ad.taken {
+		k.observeOddities(ctx, n.Verification, at.attempt, ad.refused)
+	}
 	switch {
 	case err != nil:
-		return OutcomeStoreFailed, err
+		return OutcomeStoreFailed, nil, err
 	case ad.outcome == OutcomeInFlight:
-		return ad.outcome, errInFlight
+		return ad.outcome, h, errInFlight
 	case ad.outcome == OutcomeQueued:
 		k.wakeUp()
-		return ad.outcome, nil
+		return ad.outcome, h, nil
 	case ad.owed == 0:
-		return ad.outcome, nil
+		return ad.outcome, h, nil
 	}
 	w := &work{at: at, h: h, owner: h.find(at.attempt).lease.owner, event: ad.owed}
 	if ad.taken {
 		v := n.Verification // a copy, for which duplicates need no memory
 		w.v = &v
 	}
-	return k.carryOut(ctx, w)
+	outcome, err := k.carryOut(ctx, w)
+	return outcome, w.h, err
+}
+
+// observeOddities tells what is odd about a verification that has just become known.
+func (k *Kit) observeOddities(ctx context.Context, v identity.Verification, id attemptID, refused bool) {
+	if v.DocumentExpiry.Unreadable() {
+		k.observe(ctx, OutcomeUnreadable, "attempt", id, "field", "document_expiry")
+	}
+	if v.DateOfBirth.Unreadable() {
+		k.observe(ctx, OutcomeUnreadable, "attempt", id, "field", "date_of_birth")
+	}
+	if refused {
+		k.observe(ctx, OutcomeDocumentRefused, "attempt", id)
+	}
 }
 
 // fetch asks the provider about an attempt. The answer is about this attempt or
@@ -248,6 +275,7 @@ func (k *Kit) fetch(ctx context.Context, a *attempt, id string) (identity.Notice
 	if err != nil {
 		return identity.Notice{}, err
 	}
+	n = received(n, a.provider)
 	_, claimed := p.(identity.ClaimVerifier) // such a provider does not know our reference
 	if n.Verification.ID != id || n.Reference != a.reference && !claimed {
 		return identity.Notice{}, fmt.Errorf("%w: the verification it names is another one", identity.ErrNotFound)

@@ -31,7 +31,8 @@ type Event struct {
 	// about to become.
 	Status identity.Status
 	// Reason tells why an attempt failed when it was not the provider that
-	// refused: [ReasonPolicy], or [identity.ReasonError]. Empty otherwise.
+	// refused: [ReasonPolicy], [ReasonDocumentExpired], [ReasonDocumentUnreadable],
+	// or [identity.ReasonError]. Empty otherwise.
 	Reason string
 	// Subject is whom it is about, as Config.Subject named them when the attempt
 	// began.
@@ -48,8 +49,27 @@ type Event struct {
 	Verification identity.Verification
 }
 
-// ReasonPolicy is the Reason of an attempt that Config.Decide refused.
-const ReasonPolicy = "policy"
+// The reasons for which the kit itself refuses a verification.
+const (
+	// ReasonPolicy is the Reason of an attempt that [Config.Decide] refused.
+	ReasonPolicy = "policy"
+	// ReasonDocumentExpired is the Reason of an attempt whose document had expired
+	// when it was verified. See [Config.AllowExpiredDocument].
+	ReasonDocumentExpired = "document_expired"
+	// ReasonDocumentUnreadable is the Reason of an attempt whose document has an
+	// expiry date that cannot be read. See [Config.AllowExpiredDocument].
+	ReasonDocumentUnreadable = "document_expiry_unreadable"
+)
+
+// refused reports whether the reason of a failed attempt is one of the kit's own, and
+// not the provider's.
+func refused(reason string) bool {
+	switch reason {
+	case ReasonPolicy, ReasonDocumentExpired, ReasonDocumentUnreadable:
+		return true
+	}
+	return false
+}
 
 // String is the ID and the status.
 func (e Event) String() string { return e.ID + " " + string(e.Status) }
@@ -125,7 +145,7 @@ func (k *Kit) call(ctx context.Context, f func(context.Context, Event) error, e 
 	if err := ctx.Err(); err != nil {
 		return err // the lease may be somebody else's by now
 	}
-	ctx, cancel := withTimeout(ctx, k.cfg.CallbackTimeout)
+	ctx, cancel := withTimeoutFromNow(ctx, k.cfg.CallbackTimeout)
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {

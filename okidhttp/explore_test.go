@@ -229,6 +229,7 @@ func newExploration(t *testing.T, s scenario, b bug) *exploration {
 			c.Store = exploredStore{x: x}
 			c.Providers = []identity.Provider{exploredProvider{w.provider, x}}
 			c.Async, c.ConfirmByFetch = s.async, s.confirm
+			c.RecheckVerified = -1 // so that nothing is due in the end
 			c.OnVerified, c.OnFailed, c.OnRevoked = x.told, x.told, x.told
 			c.Logger = slog.New(slog.DiscardHandler)
 		}))

@@ -22,8 +22,9 @@ type Grant struct {
 	Provider string
 	// DocumentType is the provider's word for the document. May be empty.
 	DocumentType string
-	// DocumentExpiry is the last day on which the document is valid. Zero: not
-	// told.
+	// DocumentExpiry is the last day on which the document is valid. It is zero if
+	// the provider did not tell, and [identity.UnreadableDate] if it told what
+	// cannot be read.
 	DocumentExpiry identity.Date
 	// AgeOver lists those of Config.AgeOver that the user had reached when the
 	// verification began to count.
@@ -47,7 +48,7 @@ func (k *Kit) newGrant(provider string, v identity.Verification, now time.Time) 
 	if len(v.DocumentType) <= maxDocumentType {
 		g.DocumentType = v.DocumentType
 	}
-	today := identity.DateOf(now.UTC())
+	today := k.today(now)
 	for _, years := range k.cfg.AgeOver {
 		if v.DateOfBirth.YearsUntil(today) >= years {
 			g.AgeOver = append(g.AgeOver, years)
@@ -56,18 +57,32 @@ func (k *Kit) newGrant(provider string, v identity.Verification, now time.Time) 
 	return g
 }
 
-// counts reports whether a grant opens the gate at now. The day of a document's
-// expiry lasts until it has ended in UTC.
+// today is the day at now where the host is.
+func (k *Kit) today(now time.Time) identity.Date { return identity.DateOf(now.In(k.cfg.Location)) }
+
+// refusesDocument says why a document opens no gate at now, or "". The day of its
+// expiry lasts until it has ended in Config.Location.
+func (k *Kit) refusesDocument(expiry identity.Date, now time.Time) (reason string) {
+	switch {
+	case k.cfg.AllowExpiredDocument:
+		return ""
+	case expiry.Unreadable():
+		return ReasonDocumentUnreadable
+	case !expiry.IsZero() && expiry.Before(k.today(now)):
+		return ReasonDocumentExpired
+	}
+	return ""
+}
+
+// counts reports whether a grant opens the gate at now.
 func (k *Kit) counts(g *Grant, now time.Time) bool {
 	switch {
 	case g == nil:
 		return false
 	case k.cfg.MaxAge > 0 && now.Sub(g.VerifiedAt) >= k.cfg.MaxAge:
 		return false
-	case !k.cfg.AllowExpiredDocument && !g.DocumentExpiry.IsZero() && g.DocumentExpiry.Before(identity.DateOf(now.UTC())):
-		return false
 	}
-	return true
+	return k.refusesDocument(g.DocumentExpiry, now) == ""
 }
 
 // Grant returns what a subject's verification grants, and [ErrNotVerified] if it

@@ -2,13 +2,13 @@ package okidhttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/okidkit/okidkit/identity"
@@ -24,11 +24,9 @@ type Kit struct {
 	texts     *texts
 	csrf      *http.CrossOriginProtection
 	wake      chan struct{} // tells Run that there is work; holds one signal
-	stopped   chan struct{} // closed when Run has ended
-	stop      sync.Once
-	streams   streamCounter
+	streams   streams
 	inFlight  atomic.Int64 // webhooks and claims
-	refreshes perSecond
+	questions quota
 }
 
 // New checks the configuration and returns the kit. The error names every
@@ -53,7 +51,6 @@ func New(cfg Config) (*Kit, error) {
 		texts:     newTexts(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),
 		wake:      make(chan struct{}, 1),
-		stopped:   make(chan struct{}),
 	}
 	// A proxy may hand requests on with another Host than the browser's.
 	if err := k.csrf.AddTrustedOrigin(publicURL.Scheme + "://" + publicURL.Host); err != nil {
@@ -63,6 +60,26 @@ func New(cfg Config) (*Kit, error) {
 		k.providers[p.Name()] = p
 	}
 	return k, nil
+}
+
+// SetKeys replaces [Config.Keys] from now on, in this process. It is safe for
+// concurrent use. The error names everything that is wrong with the keys, which are
+// then as before.
+//
+// A key that has leaked is left out: nothing that it sealed opens any more. Attempts
+// that began under it can then neither be finished nor be told of, and what was kept
+// is lost; the gate stays open for those who are verified. To replace a key without
+// losing anything, see [Config.Keys].
+func (k *Kit) SetKeys(keys [][]byte) error {
+	var errs []error
+	for _, text := range checkKeys(keys) {
+		errs = append(errs, errors.New("keys"+text))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("okidhttp: unusable keys:\n%w", err)
+	}
+	k.keys.set(keys)
+	return nil
 }
 
 // ServeHTTP serves every route of the kit, by the last segment of the path, so
@@ -148,6 +165,13 @@ const (
 	OutcomeImplausible Outcome = "implausible_time"
 	// OutcomeVetoed: Config.Decide refused a verification.
 	OutcomeVetoed Outcome = "vetoed"
+	// OutcomeDocumentRefused: a verification was refused for its document, which had
+	// expired, or whose expiry date cannot be read.
+	OutcomeDocumentRefused Outcome = "document_refused"
+	// OutcomeUnreadable: a verification has a date that is there and cannot be read,
+	// which the log names. Without its expiry a document opens no gate (see
+	// Config.AllowExpiredDocument), and without a date of birth nobody has an age.
+	OutcomeUnreadable Outcome = "unreadable_date"
 	// OutcomeUnauthentic: a webhook was not signed by the provider, or carries
 	// no usable timestamp.
 	OutcomeUnauthentic Outcome = "unauthentic"
@@ -164,6 +188,10 @@ const (
 	OutcomeInFlight Outcome = "in_flight"
 	// OutcomeCallbackFailed: the host's callback failed and will be tried again.
 	OutcomeCallbackFailed Outcome = "callback_failed"
+	// OutcomeStuck: Run has worked on a user's record for much longer than callbacks
+	// may take, so one of them does not look at its context. Other users are served
+	// all the same, this one not until it returns.
+	OutcomeStuck Outcome = "stuck"
 	// OutcomeDeadLetter: a notice was given up.
 	OutcomeDeadLetter Outcome = "dead_letter"
 	// OutcomeUnaddressable: an attempt has expired whose user came back from the
@@ -190,7 +218,7 @@ func (o Outcome) level() slog.Level {
 	switch o {
 	case OutcomeDuplicate, OutcomeLate, OutcomeInFlight, OutcomeQueued:
 		return slog.LevelDebug
-	case OutcomeApplied, OutcomeHeld, OutcomeVetoed, OutcomeStarted, OutcomeLimited:
+	case OutcomeApplied, OutcomeHeld, OutcomeVetoed, OutcomeDocumentRefused, OutcomeStarted, OutcomeLimited:
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
@@ -201,9 +229,15 @@ func (k *Kit) observe(ctx context.Context, o Outcome, args ...any) {
 	if level := o.level(); k.cfg.Logger.Enabled(ctx, level) {
 		k.cfg.Logger.Log(ctx, level, "okidhttp: "+string(o), args...)
 	}
-	if k.cfg.Observe != nil {
-		k.cfg.Observe(ctx, o)
+	if k.cfg.Observe == nil {
+		return
 	}
+	defer func() {
+		if v := recover(); v != nil { // a counter is no reason to lose what is being done
+			k.cfg.Logger.ErrorContext(ctx, "okidhttp: Config.Observe panicked", "panic", fmt.Sprint(v))
+		}
+	}()
+	k.cfg.Observe(ctx, o)
 }
 
 // observeNotice is observe for what came of a notice about an attempt, with the
@@ -232,9 +266,3 @@ func (k *Kit) enter(w http.ResponseWriter, r *http.Request) bool {
 }
 
 func (k *Kit) leave() { k.inFlight.Add(-1) }
-
-// streamCounter bounds the live status streams of each subject.
-type streamCounter struct {
-	mu   sync.Mutex
-	open map[subjectHash]int
-}

@@ -69,6 +69,18 @@ func (k *Kit) keepLease(w *work, cancel context.CancelFunc) (stop func()) {
 	}
 }
 
+// returnLease gives back a lease whose event is not pending any more, so that nobody
+// waits for its end.
+func (k *Kit) returnLease(ctx context.Context, w *work) error {
+	return k.rewriteAttempt(ctx, w.at, func(_ *held, a *attempt) error {
+		if a.lease.owner != w.owner {
+			return errUnchanged
+		}
+		a.lease = lease{}
+		return nil
+	})
+}
+
 func (k *Kit) renewLease(ctx context.Context, at address, owner int64) error {
 	_, err := k.rewrite(ctx, at.subject, nil, func(h *held) error {
 		a := h.find(at.attempt)

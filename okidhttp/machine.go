@@ -51,8 +51,12 @@ const (
 // are late. A waiting verified notice, in turn, is contradicted by such a notice
 // that waits, too.
 //
-// What the host's own policy refused stays refused: failed by policy changes
-// nothing more. An unknown word ("") never changes anything.
+// A verified notice of which the host may have heard, and that was given up, is
+// contradicted as if it still waited.
+//
+// What the kit refused, for the host's own policy or for the document's expiry, stays
+// refused: such a failed changes nothing more. An unknown word ("") never changes
+// anything.
 //
 // So the gate ends the same in whatever order notices arrive, and however often,
 // as long as the provider knows the verification when it is asked.
@@ -77,7 +81,7 @@ func transition(a *attempt, s identity.Status, src source) (next identity.Status
 		return "", false
 	case s == verified && src == fromWebhook && a.contradicted():
 		return "", true
-	case a.awaits(verified) != nil && s != verified && src != fromAnswer:
+	case (a.awaits(verified) != nil || a.misinformed()) && s != verified && src != fromAnswer:
 		return "", s == failed || s == expired || s == review && src == fromFetch
 	}
 
@@ -107,7 +111,7 @@ func transition(a *attempt, s identity.Status, src source) (next identity.Status
 		}
 	case failed:
 		switch {
-		case s != verified || a.reason == ReasonPolicy:
+		case s != verified || refused(a.reason):
 			return "", false
 		case asked:
 			return verified, false

@@ -90,7 +90,7 @@ func TestTransitionSpecialCases(t *testing.T) {
 	contradicted := waiting()
 	contradicted.pending = append(contradicted.pending, pending{status: identity.Failed})
 	gaveUp := waiting()
-	gaveUp.giveUp(&gaveUp.pending[0], time.Time{})
+	gaveUp.giveUp(&gaveUp.pending[0], false, time.Time{})
 	type result struct {
 		next        identity.Status
 		contradicts bool

@@ -60,7 +60,7 @@ func verdict(a *attempt) identity.Notice {
 func ended(k *Kit, user string) *held {
 	h, a := begun(k, user)
 	n := verdict(a)
-	a.learn(n.Verification.ID, h.now)
+	k.learn(a, n.Verification.ID, h.now)
 	a.see(n.Digest)
 	k.become(address{h.subject, a.id}, a, identity.Verified, n.Verification, h.now)
 	return h

@@ -36,6 +36,8 @@ type attempt struct {
 	fetchedAt  time.Time // when the provider was last asked
 	refreshAt  time.Time // when the worker asks the provider next
 	unanswered int64     // how often in a row it did not answer
+	quietUntil time.Time // the provider must not be asked before
+	claimID    string    // the verification that a claim presented for this attempt, until it is its own
 	claimedAt  time.Time // when the user's claim came, until a verdict is overdue
 	seen       [][digestLen]byte
 	events     int64     // how many events there have been; numbers them
@@ -189,6 +191,8 @@ func (a *attempt) fields(c *coder) {
 	c.time(27, &a.listAt)
 	c.int(28, &a.unanswered)
 	c.time(29, &a.claimedAt)
+	c.text(30, &a.claimID)
+	c.time(31, &a.quietUntil)
 }
 
 func (p *pending) fields(c *coder) {
@@ -228,12 +232,26 @@ func (p *pair) fields(c *coder) {
 
 // find returns the attempt with this id, or nil.
 func (r *record) find(id attemptID) *attempt {
+	return r.first(func(a *attempt) bool { return a.id == id })
+}
+
+// first returns the first attempt of which is holds, or nil.
+func (r *record) first(is func(*attempt) bool) *attempt {
 	for i := range r.attempts {
-		if r.attempts[i].id == id {
+		if is(&r.attempts[i]) {
 			return &r.attempts[i]
 		}
 	}
 	return nil
+}
+
+// remove takes an attempt out of the record, as if it had never been started.
+func (r *record) remove(id attemptID) {
+	a := r.find(id)
+	if i := slices.IndexFunc(r.starts, a.createdAt.Equal); i >= 0 {
+		r.starts = slices.Delete(r.starts, i, i+1)
+	}
+	r.attempts = slices.DeleteFunc(r.attempts, func(a attempt) bool { return a.id == id })
 }
 
 // grant is what stands of all attempts: that of the latest verified one.
@@ -254,7 +272,7 @@ func (r *record) prune() {
 	grant := r.grant()
 	for _, lettered := range []bool{false, true} {
 		idle := func(a attempt) bool {
-			return a.status.Final() && !a.alive() && (grant == nil || a.grant != grant) && len(a.letters) > 0 == lettered
+			return a.status.Final() && len(a.pending) == 0 && (grant == nil || a.grant != grant) && len(a.letters) > 0 == lettered
 		}
 		surplus := -maxFinished
 		for _, a := range r.attempts {
@@ -291,6 +309,11 @@ func (a *attempt) awaits(s identity.Status) *pending {
 	return a.first(func(p *pending) bool { return p.status == s })
 }
 
+// awaitsEvent reports whether the event with this number is pending.
+func (a *attempt) awaitsEvent(number int64) bool {
+	return a.first(func(p *pending) bool { return p.event == number }) != nil
+}
+
 // replayed reports whether the notice was a dead letter, which keeps nothing of
 // what it said.
 func (p *pending) replayed() bool { return len(p.notice) == 0 }
@@ -299,6 +322,9 @@ func (p *pending) replayed() bool { return len(p.notice) == 0 }
 func (a *attempt) alive() bool {
 	return a.first(func(p *pending) bool { return !p.held }) != nil
 }
+
+// held returns the notice that waits for the subject to come back, or nil.
+func (a *attempt) held() *pending { return a.first(func(p *pending) bool { return p.held }) }
 
 // comeBack notes that the subject came back from the provider, which is what held
 // notices waited for.

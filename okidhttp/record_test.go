@@ -176,10 +176,10 @@ func TestPruneKeepsWhatCounts(t *testing.T) {
 	assert.NotNil(t, r.grant())
 }
 
-// A date that is none, as a provider may send, does not make the record
-// unreadable.
-func TestRecordLeavesOutDatesThatAreNone(t *testing.T) {
-	w := newWorld(t)
+// A date that is none, as a provider may send, does not make the record unreadable. It
+// stays one that cannot be read, and does not become one that is not there.
+func TestRecordKeepsUnreadableDates(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.AllowExpiredDocument = true })
 	a := w.start("alice").Attempt
 	at, err := w.kit.keys.openReference(a)
 	require.NoError(t, err)
@@ -190,7 +190,7 @@ func TestRecordLeavesOutDatesThatAreNone(t *testing.T) {
 	assert.Equal(t, 200, w.gate("alice"))
 	g, err := w.kit.Grant(t.Context(), "alice")
 	require.NoError(t, err)
-	assert.Zero(t, g.DocumentExpiry)
+	assert.True(t, g.DocumentExpiry.Unreadable())
 }
 
 // Dead letters go with the attempts that they belong to.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"hash/crc32"
-	"sync"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -22,18 +21,34 @@ const (
 	// maxRefreshEvery is how far apart these questions become while the provider
 	// does not answer them.
 	maxRefreshEvery = 15 * time.Minute
-	// maxRefreshes is how many such questions one process asks in a second. What
-	// is too much, after an outage, is spread over the next refreshSpread.
+	// Config.RecheckVerified becomes recheckSlows times as long after as many times.
+	recheckSlows = 7
+	// minRecheck is how soon a verification is asked about again for which the
+	// provider gave no answer; the pause doubles, up to what it would be anyway.
+	minRecheck = time.Hour
+	// maxRefreshes is how many such questions all processes together ask in a
+	// second. What is too much, after an outage, is spread over the next
+	// refreshSpread.
 	maxRefreshes  = 50
 	refreshSpread = time.Minute
 )
 
 // reconcile asks the provider about an attempt of which no webhook tells.
-func (k *Kit) reconcile(ctx context.Context, at address, a *attempt) error {
-	if !k.refreshes.allow(k.cfg.Now()) {
+func (k *Kit) reconcile(ctx context.Context, h *held, at address, a *attempt) error {
+	allowed, err := k.questions.take(ctx, k, h.clock(k))
+	if err != nil {
+		return err
+	}
+	if !allowed {
 		return k.rewriteAttempt(ctx, at, func(h *held, a *attempt) error {
 			lot := time.Duration(crc32.ChecksumIEEE(a.id[:])) * refreshSpread >> 32
 			a.refreshAt = h.now.Add(time.Second + lot)
+			return nil
+		})
+	}
+	if k.refreshEvery(a, h.now) == 0 { // the verification does not count any more
+		return k.rewriteAttempt(ctx, at, func(_ *held, a *attempt) error {
+			a.refreshAt = time.Time{}
 			return nil
 		})
 	}
@@ -51,18 +66,41 @@ func (k *Kit) reconcile(ctx context.Context, at address, a *attempt) error {
 	return errors.Join(err, k.rewriteAttempt(ctx, at, func(h *held, a *attempt) error {
 		a.unanswered = unanswered
 		if unanswered > 0 && !a.refreshAt.IsZero() && a.claimedAt.IsZero() {
-			a.refreshAt = h.now.Add(min(refreshEvery<<min(unanswered-1, 8), maxRefreshEvery))
+			first, most := refreshEvery, maxRefreshEvery
+			if a.status == identity.Verified {
+				first, most = minRecheck, k.refreshEvery(a, h.now)
+			}
+			a.refreshAt = latest(h.now.Add(min(first<<min(unanswered-1, 8), most)), a.quietUntil)
 		}
 		return nil
 	}))
 }
 
-// refreshEvery is how long the worker waits before it asks about an attempt again.
-func (a *attempt) refreshEvery(now time.Time) time.Duration {
-	if a.claimedAt.IsZero() {
-		return refreshEvery
+// scheduleRefresh sets when the worker asks the provider about an attempt again,
+// if it does.
+func (k *Kit) scheduleRefresh(a *attempt, now time.Time) {
+	every := k.refreshEvery(a, now)
+	if a.refreshAt = now.Add(every); every == 0 {
+		a.refreshAt = time.Time{}
 	}
-	return min(max(now.Sub(a.claimedAt), minClaimRefresh), maxClaimRefresh)
+}
+
+// refreshEvery is how long the worker waits before it asks about an attempt again;
+// 0: it does not.
+func (k *Kit) refreshEvery(a *attempt, now time.Time) time.Duration {
+	switch {
+	case a.status == identity.Verified && k.counts(a.grant, now):
+		every := max(k.cfg.RecheckVerified, 0)
+		if now.Sub(a.grant.VerifiedAt) >= recheckSlows*every {
+			every *= recheckSlows
+		}
+		return every
+	case a.status.Final():
+		return 0
+	case !a.claimedAt.IsZero():
+		return min(max(now.Sub(a.claimedAt), minClaimRefresh), maxClaimRefresh)
+	}
+	return refreshEvery
 }
 
 // overdue surfaces an attempt whose claim has led to no verdict in time.
@@ -82,22 +120,41 @@ func (k *Kit) overdue(ctx context.Context, at address) error {
 	return err
 }
 
-// perSecond counts what happens within one second of a clock.
-type perSecond struct {
-	mu     sync.Mutex
-	second int64
-	n      int
+// The pause after an answer that there were too many questions.
+const (
+	minQuiet     = 2 * time.Second
+	defaultQuiet = time.Minute // if the provider names none
+	maxQuiet     = time.Hour
+)
+
+// quietFor is how long the provider must not be asked after this error, and whether
+// that is so at all.
+func quietFor(err error) (time.Duration, bool) {
+	limited, ok := errors.AsType[*identity.RateLimitError](err)
+	switch {
+	case !ok:
+		return 0, false
+	case limited.RetryAfter <= 0:
+		return defaultQuiet, true
+	}
+	return min(max(limited.RetryAfter, minQuiet), maxQuiet), true
 }
 
-// allow counts, unless there were too many in this second.
-func (c *perSecond) allow(now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := now.Unix(); s != c.second {
-		c.second, c.n = s, 0
+// keepQuiet notes that the provider must not be asked about an attempt for a while, if
+// its error says so.
+func (k *Kit) keepQuiet(ctx context.Context, at address, err error) error {
+	pause, ok := quietFor(err)
+	if !ok {
+		return nil
 	}
-	c.n++
-	return c.n <= maxRefreshes
+	// Also if whoever asked has gone.
+	return k.rewriteAttempt(context.WithoutCancel(ctx), at, func(h *held, a *attempt) error {
+		a.quietUntil = h.now.Add(pause)
+		if !a.refreshAt.IsZero() {
+			a.refreshAt = latest(a.refreshAt, a.quietUntil)
+		}
+		return nil
+	})
 }
 
 // refreshRequest says on whose account the provider is to be asked.
@@ -118,7 +175,7 @@ func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identi
 			asks = false
 			return errUnchanged
 		}
-		asks = r.id != "" && h.now.Sub(a.fetchedAt) >= r.every
+		asks = r.id != "" && h.now.Sub(a.fetchedAt) >= r.every && !h.now.Before(a.quietUntil)
 		if !asks && (!r.returned || a.returned) {
 			return errUnchanged
 		}
@@ -127,9 +184,7 @@ func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identi
 		}
 		if asks {
 			a.fetchedAt = h.now
-			if !a.status.Final() {
-				a.refreshAt = h.now.Add(a.refreshEvery(h.now))
-			}
+			k.scheduleRefresh(a, h.now)
 		}
 		asked = *a
 		return nil
@@ -140,7 +195,7 @@ func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identi
 	n, err := k.fetch(ctx, &asked, r.id)
 	if err != nil {
 		k.observe(ctx, OutcomeProviderFailed, "attempt", at.attempt, "error", err)
-		return "", err
+		return "", errors.Join(err, k.keepQuiet(ctx, at, err))
 	}
 	outcome, err := k.deliver(ctx, at, n, fromFetch, asked.status)
 	if err == nil {

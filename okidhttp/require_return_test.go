@@ -1,10 +1,13 @@
 package okidhttp
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
 )
@@ -85,21 +88,74 @@ func TestHeldIsContradicted(t *testing.T) {
 	assert.Equal(t, 403, w.gate("mallory"))
 }
 
-// Nobody comes back: the attempt expires, and what was held of a person is gone.
-// Who comes later is still verified, since the provider is asked.
+// Nobody comes back in time: the attempt expires. Who comes later is still verified,
+// whether or not the provider can be asked.
 func TestHeldExpires(t *testing.T) {
-	w, ref := relayed(t)
-	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Started}))
-	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
-	assert.Len(t, w.record("mallory").attempts[0].pending, 1)
-	w.later(25 * time.Hour)
-	w.later(time.Minute)
-	assert.Equal(t, []string{"started", "expired"}, w.host.heard())
-	assert.Empty(t, w.record("mallory").attempts[0].pending)
+	for _, away := range []error{nil, identity.ErrUnavailable} {
+		w, ref := relayed(t)
+		assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Started}))
+		assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+		w.later(25 * time.Hour)
+		w.later(time.Minute)
+		assert.Equal(t, []string{"started", "expired"}, w.host.heard())
 
-	assert.Equal(t, 303, w.get("mallory", "/verify/success?attempt="+ref).Code)
-	assert.Equal(t, []string{"started", "expired", "verified"}, w.host.heard())
-	assert.Equal(t, 200, w.gate("mallory"))
+		w.provider.away = away
+		assert.Equal(t, 303, w.get("mallory", "/verify/success?attempt="+ref).Code)
+		w.later(time.Second)
+		assert.Equal(t, []string{"started", "expired", "verified"}, w.host.heard())
+		assert.Equal(t, 200, w.gate("mallory"))
+	}
+}
+
+// What contradicts a held verification is settled by asking, also after the attempt has
+// expired.
+func TestHeldIsContradictedAfterItExpired(t *testing.T) {
+	for _, truth := range []identity.Status{identity.Verified, identity.Failed} {
+		w, ref := relayed(t)
+		assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+		w.later(25 * time.Hour)
+		w.provider.answer(ref, "v1", truth)
+		assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
+		w.later(time.Minute)
+		w.get("mallory", "/verify/success?attempt="+ref)
+		w.later(time.Minute)
+		assert.Equal(t, truth == identity.Verified, w.gate("mallory") == 200, truth)
+	}
+}
+
+// Whatever comes first, the notice that closes or the one that is held, or the user: a
+// person whom the provider confirms is verified.
+func TestHeldInEveryOrder(t *testing.T) {
+	for _, denial := range []identity.Status{identity.Failed, identity.Expired} {
+		for _, async := range []bool{false, true} {
+			permute([]identity.Status{denial, identity.Verified, "return"}, func(order []identity.Status) {
+				w, ref := relayed(t, func(c *Config) { c.Async = async })
+				for _, word := range order {
+					if word == "return" {
+						w.get("mallory", "/verify/success?attempt="+ref)
+					} else {
+						require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: word}), order)
+					}
+					w.later(3 * time.Second)
+					w.later(3 * time.Second)
+				}
+				w.later(time.Hour)
+				assert.Equal(t, 200, w.gate("mallory"), order)
+				assert.Equal(t, "verified", string(w.host.last().Status), order)
+			})
+		}
+	}
+}
+
+// A HEAD request is a program's look, and nobody's return.
+func TestHeadIsNoReturn(t *testing.T) {
+	w, ref := relayed(t)
+	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	r := httptest.NewRequest(http.MethodHead, "/verify/success?attempt="+ref, nil)
+	assert.Equal(t, 200, w.do(r, "mallory").Code)
+	w.later(time.Minute)
+	assert.Equal(t, 403, w.gate("mallory"))
+	assert.Empty(t, w.host.heard())
 }
 
 // It is held though the host does not want to hear of it.

@@ -90,9 +90,8 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-// How often a claim waits for Redis: to read the record, to say whose the
-// verification is, to say which attempt's, for the verdict's two writes, and to
-// read how it ended.
+// How often a claim waits for Redis: to read the record and whether the claim was
+// used, to note it, to use it, and for the verdict's two writes.
 func TestRoundTripsOfAClaim(t *testing.T) {
 	counted := new(roundTrips)
 	w, p := newClaimWorld(t, counted.onRedis(t))
@@ -116,10 +115,10 @@ func TestRoundTripsOfAClaim(t *testing.T) {
 	}{
 		{"verified", claim("alice", "done", 200), 6},
 		{"verified, again", claim("alice", "done", 200), 1},
-		{"of another user", claim("bob", "done", 409), 3},
+		{"of another user", claim("bob", "done", 409), 2},
 		{"processing", claim("bob", "slow", 202), 6},
 		{"processing, again", claim("bob", "slow", 202), 3},
-		{"without a start", claim("carol", "silent", 202), 4},
+		{"without a start", claim("carol", "silent", 202), 5},
 	} {
 		before := counted.n.Load()
 		tt.do()

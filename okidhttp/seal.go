@@ -8,11 +8,13 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // keyLen is the length of each of Config.Keys, in bytes.
@@ -30,21 +32,40 @@ const (
 var errUnsealable = errors.New("value was not sealed with these keys for this place")
 
 // keyring seals what must not be read, and opens only what it sealed. The first
-// key seals, all open, so keys can be rotated by putting a new one in front.
+// key seals, all open.
 //
-// The keys stay behind a function, so that printing a struct which holds a
-// keyring shows an address, whatever the verb.
+// The keys stay behind a pointer, so that printing a struct which holds a keyring shows
+// an address, whatever the verb.
 type keyring struct {
-	keys func() []*masterKey
+	current *atomic.Pointer[[]*masterKey]
 }
 
 // newKeyring copies the keys, which checkKeys must have found good.
 func newKeyring(keys [][]byte) keyring {
+	r := keyring{new(atomic.Pointer[[]*masterKey])}
+	r.set(keys)
+	return r
+}
+
+// set replaces the keys. What is known of one that stays is kept.
+func (r keyring) set(keys [][]byte) {
 	masters := make([]*masterKey, len(keys))
 	for i, k := range keys {
 		masters[i] = &masterKey{key: slices.Clone(k), ciphers: map[salt]cipher.AEAD{}}
+		for _, old := range r.keys() {
+			if hmac.Equal(old.key, k) {
+				masters[i] = old
+			}
+		}
 	}
-	return keyring{keys: func() []*masterKey { return masters }}
+	r.current.Store(&masters)
+}
+
+func (r keyring) keys() []*masterKey {
+	if keys := r.current.Load(); keys != nil {
+		return *keys
+	}
+	return nil
 }
 
 // masterKey is one of Config.Keys.
@@ -239,6 +260,9 @@ func newAttemptID() (id attemptID) {
 
 // String is what logs and support pages show of an attempt. It opens nothing.
 func (id attemptID) String() string { return fmt.Sprintf("%x", id[:]) }
+
+// MarshalText is String, for logs in JSON.
+func (id attemptID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
 
 // address is what a reference holds: where the attempt is kept.
 type address struct {

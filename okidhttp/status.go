@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/okidkit/okidkit/store"
@@ -122,7 +123,8 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	if !k.streams.enter(at.subject) {
+	ended, ok := k.streams.enter(at.subject)
+	if !ok {
 		k.problem(w, r, problemTooManyStream, nil)
 		return
 	}
@@ -158,7 +160,7 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 		select {
 		case <-r.Context().Done():
 			return
-		case <-k.stopped:
+		case <-ended:
 			return
 		case <-beat.C:
 			if !push(w, rc, ":\n\n") {
@@ -189,24 +191,45 @@ func push(w http.ResponseWriter, rc *http.ResponseController, text string) bool 
 	return err == nil && rc.Flush() == nil
 }
 
-// enter counts a stream, unless the subject has too many.
-func (c *streamCounter) enter(s subjectHash) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open[s] >= maxStreams {
-		return false
-	}
-	if c.open == nil {
-		c.open = map[subjectHash]int{}
-	}
-	c.open[s]++
-	return true
+// streams are the live status streams of one process.
+type streams struct {
+	mu    sync.Mutex
+	open  map[subjectHash]int
+	ended chan struct{} // closed to end those that are open; nil: none were yet
 }
 
-func (c *streamCounter) leave(s subjectHash) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open[s]--; c.open[s] == 0 {
-		delete(c.open, s)
+// enter counts a stream, unless the subject has too many. The stream must end when
+// ended is closed.
+func (s *streams) enter(of subjectHash) (ended <-chan struct{}, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[of] >= maxStreams {
+		return nil, false
+	}
+	if s.open == nil {
+		s.open = map[subjectHash]int{}
+	}
+	if s.ended == nil {
+		s.ended = make(chan struct{})
+	}
+	s.open[of]++
+	return s.ended, true
+}
+
+func (s *streams) leave(of subjectHash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[of]--; s.open[of] == 0 {
+		delete(s.open, of)
+	}
+}
+
+// end ends the streams that are open now.
+func (s *streams) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		close(s.ended)
+		s.ended = nil
 	}
 }

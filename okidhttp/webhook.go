@@ -66,9 +66,14 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
+	n = received(n, p.Name())
 	at, err := k.keys.openReference(n.Reference)
 	if err != nil {
-		k.answer(w, r, n, attemptID{}, OutcomeUnknownAttempt, nil)
+		outcome := OutcomeUnknownAttempt
+		if stale { // and nobody could be asked about it
+			outcome = OutcomeStale
+		}
+		k.answer(w, r, n, attemptID{}, outcome, nil)
 		return
 	}
 	deliver := k.deliverSigned

@@ -922,3 +922,16 @@ func TestMaxInFlight(t *testing.T) {
 	assert.Equal(t, []int{200, 200}, []int{<-answers, <-answers})
 	assert.Equal(t, 200, w.webhook(third))
 }
+
+// An authentic webhook that is too old, and of which nobody could be asked, is no news
+// for anybody.
+func TestStaleWebhookOfAnUnknownAttempt(t *testing.T) {
+	unknown := 0
+	w := newWorld(t, func(c *Config) { c.OnUnknown = func(context.Context, identity.Notice) error { unknown++; return nil } })
+	n := notice{Reference: "elsewhere", ID: "v1", Status: identity.Verified, At: w.clock.Now().Add(-time.Hour)}
+	assert.Equal(t, 401, w.webhook(n))
+	assert.Zero(t, unknown)
+	n.At = w.clock.Now()
+	assert.Equal(t, 200, w.webhook(n))
+	assert.Equal(t, 1, unknown)
+}

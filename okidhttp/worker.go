@@ -35,14 +35,16 @@ const (
 // Run does what nobody waits for: callbacks that failed are tried again,
 // attempts that nobody finished expire, and verifications whose webhook was lost
 // are asked for at the provider. It returns nil when ctx ends, after the
-// callbacks under way have returned. Every replica may run it. When it ends, so
-// do the live status streams of this kit, so that a server can shut down.
+// callbacks under way have returned, or have not though their time is long over.
+// Every replica may run it, and it may run again after it has returned. When it
+// ends, so do the live status streams that this kit has open, so that a server can
+// shut down.
 //
 // A kit needs one Run somewhere. Without it nothing is lost, but what failed
 // waits until it is delivered again, with Config.Async nobody is told of anything,
 // and nothing expires.
 func (k *Kit) Run(ctx context.Context) error {
-	defer k.stop.Do(func() { close(k.stopped) })
+	defer k.streams.end()
 	w := newWorker(k)
 	defer w.wait()
 	timer := time.NewTimer(0)
@@ -56,10 +58,10 @@ func (k *Kit) Run(ctx context.Context) error {
 		}
 		pause := pollEvery
 		n, err := w.round(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
+		if err != nil && ctx.Err() == nil {
 			k.observe(ctx, OutcomeStoreFailed, "error", err)
-		case n >= dueBatch && !w.failed.Swap(false):
+		}
+		if n >= dueBatch && !w.failed.Swap(false) {
 			pause = busyPause // there is more
 		}
 		timer.Reset(pause)
@@ -72,7 +74,6 @@ type worker struct {
 	kit    *Kit
 	slots  chan struct{}
 	failed atomic.Bool // a record could not be worked on since this was last asked
-	done   sync.WaitGroup
 
 	mu   sync.Mutex
 	busy map[string]bool // the keys that are being worked on
@@ -82,8 +83,38 @@ func newWorker(k *Kit) *worker {
 	return &worker{kit: k, slots: make(chan struct{}, workers), busy: map[string]bool{}}
 }
 
-// wait returns when no record is being worked on.
-func (w *worker) wait() { w.done.Wait() }
+// wait returns when no record is being worked on, but for those that are overdue.
+func (w *worker) wait() {
+	for range workers {
+		w.slots <- struct{}{}
+	}
+	for range workers {
+		<-w.slots
+	}
+}
+
+// patience is how long the work on one event may take if everybody keeps to their
+// deadlines.
+func (w *worker) patience() time.Duration {
+	return 3*w.kit.cfg.CallbackTimeout + 4*storeTimeout
+}
+
+// slot takes one of the slots and returns what gives it back. That happens by itself
+// when the work is overdue: a callback that does not look at its context must not take
+// the place of others for ever.
+func (w *worker) slot(ctx context.Context) (release func(), ok bool) {
+	select {
+	case w.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	free := sync.OnceFunc(func() { <-w.slots })
+	overdue := time.AfterFunc(w.patience(), func() {
+		w.kit.observe(ctx, OutcomeStuck)
+		free()
+	})
+	return func() { overdue.Stop(); free() }, true
+}
 
 // round begins to work on what is due now, up to a batch, and returns how many
 // records are due. It waits while all slots are taken.
@@ -92,28 +123,28 @@ func (w *worker) round(ctx context.Context) (int, error) {
 	keys, err := w.kit.cfg.Store.Due(dueCtx, dueLook)
 	cancel()
 	if err != nil {
-		return 0, storeError(err)
+		err = storeError(err) // and the keys are those that could be found all the same
 	}
 	rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	for _, key := range keys[:min(len(keys), dueBatch)] {
 		if !w.enter(key) {
 			continue
 		}
-		select {
-		case w.slots <- struct{}{}:
-		case <-ctx.Done():
+		release, ok := w.slot(ctx)
+		if !ok {
 			w.leave(key)
-			return len(keys), nil
+			return len(keys), err
 		}
-		w.done.Go(func() {
-			defer func() { <-w.slots; w.leave(key) }()
+		go func() {
+			defer release()
+			defer w.leave(key)
 			if err := w.kit.runRecord(ctx, key); err != nil {
 				w.failed.Store(true)
 				w.kit.observe(ctx, OutcomeStoreFailed, "error", err)
 			}
-		})
+		}()
 	}
-	return len(keys), nil
+	return len(keys), err
 }
 
 // enter reports whether nobody works on the record yet.
@@ -193,6 +224,7 @@ const (
 	taskRefresh      // ask the provider
 	taskList         // enter it in the list of dead letters
 	taskOverdue      // a claim has led to no verdict
+	taskClaim        // whoever noted a claim did not use it
 )
 
 // dueTask is what an attempt waits for next, and until when.
@@ -213,16 +245,25 @@ func (k *Kit) nextDue(a *attempt) dueTask {
 	}
 	earlier(taskAbandon, 0, a.askingTo)
 	earlier(taskList, 0, a.listAt)
+	if a.claimID != "" {
+		earlier(taskClaim, 0, a.claimedAt.Add(claimPatience))
+	}
+	if a.awaitsEvent(a.lease.event) {
+		earlier(taskTell, a.lease.event, a.lease.until) // before what came earlier but failed
+	}
 	for _, p := range a.pending {
-		switch {
-		case p.held:
-		case a.lease.owner == 0:
-			earlier(taskTell, p.event, p.due)
-		case p.event == a.lease.event:
-			earlier(taskTell, p.event, a.lease.until) // before what came earlier but failed
+		if !p.held {
+			// Also after a lease for an event that is not pending any more.
+			earlier(taskTell, p.event, latest(p.due, a.lease.until))
 		}
 	}
-	if a.status.Final() || a.alive() {
+	if a.alive() {
+		return next
+	}
+	if a.status == identity.Verified && a.providerID != "" {
+		earlier(taskRefresh, 0, a.refreshAt)
+	}
+	if a.status.Final() {
 		return next
 	}
 	switch a.status {
@@ -236,10 +277,18 @@ func (k *Kit) nextDue(a *attempt) dueTask {
 	if a.providerID != "" {
 		earlier(taskRefresh, 0, a.refreshAt)
 	}
-	if !a.claimedAt.IsZero() {
+	if !a.claimedAt.IsZero() && a.claimID == "" {
 		earlier(taskOverdue, 0, a.claimedAt.Add(claimLimit))
 	}
 	return next
+}
+
+// latest is the later of two times.
+func latest(t, u time.Time) time.Time {
+	if t.Before(u) {
+		return u
+	}
+	return t
 }
 
 // nextTask is the first thing in a record that is due.
@@ -285,12 +334,14 @@ func (k *Kit) runTask(ctx context.Context, h *held, due dueTask) error {
 		if lost && err == nil {
 			k.observe(ctx, OutcomeUnaddressable, "attempt", due.attempt)
 		}
+	case taskClaim:
+		err = k.finishClaim(ctx, at, a)
 	case taskOverdue:
 		err = k.overdue(ctx, at)
 	case taskList:
 		err = k.listDeadLetters(ctx, at)
 	case taskRefresh:
-		err = k.reconcile(ctx, at, a)
+		err = k.reconcile(ctx, h, at, a)
 	case taskTell:
 		w := &work{at: at, h: h, event: due.event}
 		k.takeLease(a, a.first(func(p *pending) bool { return p.event == due.event }), h.clock(k))
@@ -326,5 +377,5 @@ func (h *held) release(id attemptID) error {
 // unheardOf reports whether nobody can know of an attempt: there is no token for
 // it, and the provider has told nothing of it.
 func (a *attempt) unheardOf() bool {
-	return a.status == identity.Created && a.token == nil && a.providerID == "" && len(a.pending) == 0
+	return a.status == identity.Created && a.token == nil && a.providerID == "" && a.claimID == "" && len(a.pending) == 0
 }

@@ -3,9 +3,11 @@ package okidhttp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -360,4 +363,99 @@ func TestDueRecordsAreDrawnByLot(t *testing.T) {
 		w.work()
 	}
 	assert.Len(t, w.host.heard(), dueLook)
+}
+
+// A Run that has ended can be followed by another, as by a process that is elected
+// again: live streams end with each, and go on in between.
+func TestRunAgain(t *testing.T) {
+	w := newWorld(t)
+	ref := w.start("alice").Attempt
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.kit.Run(ctx) }()
+		ended, ok := w.kit.streams.enter(hashSubject("alice"))
+		require.True(t, ok)
+		assert.False(t, isClosed(ended))
+		cancel()
+		assert.NoError(t, <-done)
+		assert.True(t, isClosed(ended))
+		w.kit.streams.leave(hashSubject("alice"))
+	}
+	ended, _ := w.kit.streams.enter(hashSubject("alice"))
+	assert.False(t, isClosed(ended), "a stream after Run has ended")
+	assert.NotEmpty(t, ref)
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Callbacks that do not look at their context hold up nobody else, and not the end of
+// Run either.
+func TestStuckCallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		forever := make(chan struct{})
+		defer close(forever)
+		const stuck = 3 * workers
+		var told atomic.Int64
+		w := newWorld(t, func(c *Config) {
+			c.Async, c.Now = true, time.Now
+			c.Store = memstore.New()
+			c.OnVerified = func(_ context.Context, e Event) error {
+				if strings.HasPrefix(e.Subject, "stuck") {
+					<-forever
+				} else {
+					told.Add(1)
+				}
+				return nil
+			}
+		})
+		w.clock.now = time.Now()
+		verify := func(user string) {
+			ref := w.start(user).Attempt
+			require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: user, Status: identity.Verified, At: time.Now()}))
+		}
+		for i := range stuck {
+			verify(fmt.Sprint("stuck ", i))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.kit.Run(ctx) }()
+		time.Sleep(time.Second)
+		verify("alice")
+		time.Sleep(10 * time.Minute)
+		assert.EqualValues(t, 1, told.Load())
+		assert.Equal(t, stuck, w.outcomes.of(OutcomeStuck))
+		cancel()
+		time.Sleep(time.Second)
+		assert.Len(t, done, 1, "Run has ended")
+	})
+}
+
+// halfStore cannot ask all of its parts what is due.
+type halfStore struct{ store.Store }
+
+func (s halfStore) Due(ctx context.Context, limit int) ([]string, error) {
+	keys, err := s.Store.Due(ctx, limit)
+	return keys, errors.Join(err, errStoreIsAway)
+}
+
+// What can be found is worked on, though a part of the store is away, and that is told.
+func TestPartOfTheStoreIsAway(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Async = true })
+	w.kit = w.replica(func(c *Config) { c.Async, c.Store = true, halfStore{w.store} })
+	ref := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	w.clock.add(time.Second)
+	worker := newWorker(w.kit)
+	_, err := worker.round(t.Context())
+	worker.wait()
+	assert.ErrorIs(t, err, errStoreIsAway)
+	assert.Equal(t, []string{"verified"}, w.host.heard())
 }

@@ -284,7 +284,10 @@ type notice struct {
 	Malformed bool              `json:",omitempty"`
 	At        time.Time
 	Created   time.Time
-	Note      string `json:",omitempty"` // makes it another one
+	Note      string        `json:",omitempty"` // makes it another one
+	Expiry    identity.Date // zero: that of the person
+	Born      identity.Date // zero: that of the person
+	Long      int           // of texts, in bytes
 }
 
 // person is somebody whose data must never turn up anywhere.
@@ -370,6 +373,16 @@ func (p *fakeProvider) VerifyWebhook(_ http.Header, body []byte, now time.Time) 
 	}
 	v := person
 	v.ID, v.Status, v.CreatedAt = n.ID, n.Status, n.Created
+	if !n.Expiry.IsZero() {
+		v.DocumentExpiry = n.Expiry
+	}
+	if !n.Born.IsZero() {
+		v.DateOfBirth = n.Born
+	}
+	if n.Long > 0 {
+		v.FirstName = strings.Repeat("x", n.Long)
+		v.Concerns = []identity.Concern{{Message: v.FirstName}, {ID: "DC030"}}
+	}
 	out := identity.Notice{
 		Provider: p.name, Event: string(n.Status), Reference: n.Reference, Metadata: n.Metadata, Verification: v, SignedBy: "secret 0",
 		Digest: sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s", n.Reference, n.ID, n.Status, n.Note)),

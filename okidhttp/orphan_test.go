@@ -1,0 +1,136 @@
+package okidhttp
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// A verification may count at once, if the host does not want to hear of it, while a
+// callback for older news is under way, or its process has died. What contradicts it
+// later is settled all the same.
+func TestLeaseForWhatIsNotPendingAnyMore(t *testing.T) {
+	for _, async := range []bool{false, true} {
+		for _, dies := range []bool{false, true} {
+			w := newWorld(t, func(c *Config) { c.OnVerified, c.Async = nil, async })
+			ref := w.start("alice").Attempt
+			w.provider.answer(ref, "v1", identity.Failed)
+			w.host.failing(func(e Event) error {
+				if e.Status != identity.Started {
+					return nil
+				}
+				assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+				if dies {
+					w.store.breakDown(errStoreIsAway)
+				}
+				return nil
+			})
+			w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Started})
+			if async {
+				w.later(time.Second)
+			}
+			w.store.breakDown(nil)
+			require.Equal(t, 200, w.gate("alice"), "async %v, dies %v", async, dies)
+			if !dies {
+				assert.Zero(t, w.record("alice").attempts[0].lease, "it is given back")
+			}
+			code := w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed})
+			if dies && !async {
+				assert.Equal(t, 503, code, "the lease still stands")
+			} else {
+				assert.Equal(t, 200, code)
+			}
+			w.later(time.Minute)
+			assert.Equal(t, 403, w.gate("alice"), "async %v, dies %v", async, dies)
+			assert.Equal(t, []string{"started", "revoked"}, w.host.heard())
+			assert.Empty(t, w.record("alice").attempts[0].pending)
+		}
+	}
+}
+
+// aware is a world in which OnVerified took effect, and gave up all the same.
+func aware(t *testing.T) (w *world, l DeadLetter) {
+	w, l = givenUp(t, identity.Verified)
+	w.host.failing(nil)
+	w.provider.answer(l.Attempt, "v1", identity.Failed)
+	return w, l
+}
+
+// A host that may know of a verification which it gave up hears that it does not stand.
+func TestWithdrawalOfWhatWasGivenUp(t *testing.T) {
+	t.Run("replayed", func(t *testing.T) {
+		w, l := aware(t)
+		require.NoError(t, w.kit.ReplayDeadLetter(t.Context(), l.ID))
+		assert.Equal(t, []string{"verified", "revoked"}, w.host.heard())
+		assert.Equal(t, "revoked", w.status("alice", l.Attempt))
+		assert.Empty(t, deadLetters(t, w.kit))
+	})
+	t.Run("told by a webhook", func(t *testing.T) {
+		w, l := aware(t)
+		require.Equal(t, 200, w.webhook(notice{Reference: l.Attempt, ID: "v1", Status: identity.Failed}))
+		assert.Equal(t, []string{"verified", "revoked"}, w.host.heard())
+		assert.Empty(t, deadLetters(t, w.kit))
+		assert.ErrorIs(t, w.kit.ReplayDeadLetter(t.Context(), l.ID), ErrNoDeadLetter)
+	})
+	t.Run("told by an old webhook", func(t *testing.T) {
+		w, l := aware(t)
+		w.provider.answer(l.Attempt, "v1", identity.Verified)
+		require.Equal(t, 200, w.webhook(notice{Reference: l.Attempt, ID: "v1", Status: identity.Failed}))
+		assert.Equal(t, []string{"verified"}, w.host.heard())
+		require.NoError(t, w.kit.ReplayDeadLetter(t.Context(), l.ID))
+		assert.Equal(t, 200, w.gate("alice"))
+	})
+	t.Run("the provider does not know it any more", func(t *testing.T) {
+		w, l := aware(t)
+		delete(w.provider.answers, "v1")
+		require.NoError(t, w.kit.ReplayDeadLetter(t.Context(), l.ID))
+		assert.Equal(t, []string{"verified", "revoked"}, w.host.heard())
+	})
+	t.Run("dropped", func(t *testing.T) {
+		w, l := aware(t)
+		require.NoError(t, w.kit.DropDeadLetter(t.Context(), l.ID))
+		require.Equal(t, 200, w.webhook(notice{Reference: l.Attempt, ID: "v1", Status: identity.Failed}))
+		assert.Equal(t, []string{"verified"}, w.host.heard(), "somebody has seen to it")
+	})
+	t.Run("it was never told", func(t *testing.T) {
+		w := newWorld(t, func(c *Config) {
+			c.Decide = func(context.Context, Event) error { return Temporary(Permanent(errors.New("no such user"))) }
+		})
+		ref := w.start("alice").Attempt
+		w.provider.answer(ref, "v1", identity.Failed)
+		require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+		w.later(time.Second)
+		w.later(time.Second)
+		require.NoError(t, w.kit.ReplayDeadLetter(t.Context(), deadLetters(t, w.kit)[0].ID))
+		assert.Empty(t, w.host.heard())
+	})
+}
+
+// A replay that is given up again says so.
+func TestReplayIsGivenUpAgain(t *testing.T) {
+	w, l := givenUp(t, identity.Failed)
+	assert.ErrorIs(t, w.kit.ReplayDeadLetter(t.Context(), l.ID), ErrGivenUpAgain)
+	w.later(time.Second)
+	assert.Len(t, deadLetters(t, w.kit), 1)
+}
+
+// A subject that is erased while Run lists a dead letter leaves no trace in the list.
+func TestEraseWhileALetterIsListed(t *testing.T) {
+	w := newWorld(t)
+	ref := w.start("alice").Attempt
+	w.host.failing(func(Event) error { return Permanent(errors.New("no such user")) })
+	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
+	at, err := w.kit.keys.openReference(ref)
+	require.NoError(t, err)
+	require.NoError(t, w.kit.Erase(t.Context(), "alice")) // the worker has read the record before
+	require.NoError(t, w.kit.listDeadLetters(t.Context(), at))
+	list, err := w.kit.loadList(t.Context(), listShard(at.subject))
+	require.NoError(t, err)
+	assert.Empty(t, list.addresses)
+}
