@@ -114,7 +114,7 @@ func (k *Kit) schedule(a *attempt, p *pending, src source, now time.Time, ad adm
 		ad.outcome = OutcomeDuplicate
 	case k.cfg.Async && ad.taken:
 		ad.outcome = OutcomeQueued
-	case leased, src == fromFetch && now.Before(p.due):
+	case leased, a.overtaken(p), src == fromFetch && now.Before(p.due):
 		// Who asks often does not make the host be called often.
 		ad.outcome = OutcomeInFlight
 	case k.cfg.Async:

@@ -256,7 +256,8 @@ func (k *Kit) turn(ctx context.Context, w *work, a *attempt, basis, next identit
 		event = a.events
 		a.lease.event = event
 		told := pending{event: event, status: next, applied: true, digest: p.digest, notice: sealed, since: now, tries: 1, due: now}
-		a.drop(func(q *pending) bool { return !q.applied }) // nothing is left to settle
+		// Nothing is left to settle, and no news need be told twice.
+		a.drop(func(q *pending) bool { return !q.applied || q.status == next })
 		a.pending = append(a.pending, told)
 		return nil
 	})

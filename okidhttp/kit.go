@@ -26,7 +26,7 @@ type Kit struct {
 	wake      chan struct{} // tells Run that there is work; holds one signal
 	streams   streams
 	inFlight  atomic.Int64 // webhooks and claims
-	questions quota
+	questions *quota
 }
 
 // New checks the configuration and returns the kit. The error names every
@@ -51,6 +51,7 @@ func New(cfg Config) (*Kit, error) {
 		texts:     newTexts(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),
 		wake:      make(chan struct{}, 1),
+		questions: newQuota(),
 	}
 	// A proxy may hand requests on with another Host than the browser's.
 	if err := k.csrf.AddTrustedOrigin(publicURL.Scheme + "://" + publicURL.Host); err != nil {

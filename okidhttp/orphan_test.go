@@ -134,3 +134,52 @@ func TestEraseWhileALetterIsListed(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, list.addresses)
 }
+
+// Older news is not told any more once the host may have heard of a verification, however
+// long that takes to count.
+func TestOlderNewsIsNotToldWhileVerifiedWaits(t *testing.T) {
+	for _, effect := range []error{nil, errors.New("timeout, though it was written")} {
+		w := newWorld(t)
+		ref := w.start("alice").Attempt
+		w.provider.answer(ref, "v1", identity.Verified)
+		w.host.failing(func(Event) error { return errors.New("database is away") })
+		require.Equal(t, 500, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
+		w.host.failing(func(e Event) error {
+			if e.Status == identity.Verified {
+				w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed, Note: "again"})
+				w.provider.away = identity.ErrUnavailable
+				return effect
+			}
+			return nil
+		})
+		w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified})
+		for range 5 {
+			w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed})
+			w.later(30 * time.Second)
+		}
+		w.provider.away = nil
+		w.host.failing(nil)
+		w.later(time.Hour)
+		w.later(time.Hour)
+		assert.Equal(t, 200, w.gate("alice"))
+		assert.Equal(t, "verified", string(w.host.last().Status), effect)
+		assert.NotContains(t, w.host.heard()[1:], "failed", effect)
+	}
+}
+
+// A refusal that takes the place of the provider's is told once, with its own reason.
+func TestRefusalAfterAFailureThatWasNotTold(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return errors.New("too young") } })
+	ref := w.start("alice").Attempt
+	w.provider.answer(ref, "v1", identity.Verified)
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	require.Equal(t, 500, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
+	require.Equal(t, 500, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	w.host.events = nil
+	w.host.failing(nil)
+	for range 5 {
+		w.later(time.Minute)
+	}
+	assert.Equal(t, []string{"failed"}, w.host.heard())
+	assert.Equal(t, ReasonPolicy, w.host.last().Reason)
+}

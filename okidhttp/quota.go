@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/okidkit/okidkit/store"
@@ -24,21 +23,27 @@ const (
 // quota is what one process may still ask the provider within one second of the
 // store's clock.
 type quota struct {
-	mu     sync.Mutex
+	turn   chan struct{} // holds one token while somebody uses what follows
 	second int64
 	left   int
 }
 
+func newQuota() *quota { return &quota{turn: make(chan struct{}, 1)} }
+
 // take reports whether one more question may be asked at now, which is the store's
 // clock. Without the store nobody knows, and none may.
 func (q *quota) take(ctx context.Context, k *Kit, now time.Time) (bool, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	select {
+	case q.turn <- struct{}{}:
+		defer func() { <-q.turn }()
+	case <-ctx.Done(): // of Run, which must not wait for a store that hangs
+		return false, nil
+	}
 	if now.Unix() <= q.second && q.left > 0 {
 		q.left--
 		return true, nil
 	}
-	for range maxConflicts {
+	for range 3 {
 		second, got, err := k.takeQuestions(ctx)
 		if errors.Is(err, store.ErrConflict) {
 			continue

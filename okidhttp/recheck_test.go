@@ -142,12 +142,12 @@ func TestQuestionsOfAllReplicas(t *testing.T) {
 func TestNoQuestionsWithoutTheStore(t *testing.T) {
 	w := newWorld(t)
 	w.store.breakDown(errStoreIsAway)
-	allowed, err := new(quota).take(t.Context(), w.kit, w.clock.Now())
+	allowed, err := newQuota().take(t.Context(), w.kit, w.clock.Now())
 	assert.False(t, allowed)
 	assert.ErrorIs(t, err, errStoreIsAway)
 	w.store.breakDown(nil)
 	require.NoError(t, w.store.Put(t.Context(), quotaKey, store.Write{Value: []byte("?"), Version: 1, TTL: time.Hour}))
-	allowed, err = new(quota).take(t.Context(), w.kit, w.clock.Now())
+	allowed, err = newQuota().take(t.Context(), w.kit, w.clock.Now())
 	assert.True(t, allowed, "what cannot be read is of no second")
 	assert.NoError(t, err)
 }

@@ -309,6 +309,14 @@ func (a *attempt) awaits(s identity.Status) *pending {
 	return a.first(func(p *pending) bool { return p.status == s })
 }
 
+// overtaken reports whether the host may have heard of a verification that is newer
+// than this news. The news then waits for what becomes of the verification, since it
+// must not be the host's last word.
+func (a *attempt) overtaken(p *pending) bool {
+	v := a.awaits(identity.Verified)
+	return p.applied && v != nil && v.event > p.event && (v.told || v.tries > v.unheard)
+}
+
 // awaitsEvent reports whether the event with this number is pending.
 func (a *attempt) awaitsEvent(number int64) bool {
 	return a.first(func(p *pending) bool { return p.event == number }) != nil

@@ -251,8 +251,8 @@ func (k *Kit) nextDue(a *attempt) dueTask {
 	if a.awaitsEvent(a.lease.event) {
 		earlier(taskTell, a.lease.event, a.lease.until) // before what came earlier but failed
 	}
-	for _, p := range a.pending {
-		if !p.held {
+	for i := range a.pending {
+		if p := &a.pending[i]; !p.held && !a.overtaken(p) {
 			// Also after a lease for an event that is not pending any more.
 			earlier(taskTell, p.event, latest(p.due, a.lease.until))
 		}
