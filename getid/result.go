@@ -31,7 +31,8 @@ const (
 // the first 32 elements of each list those that can be read are.
 //
 // It is personal data: it and its parts print, log and marshal without their
-// content, the result as its id and its status.
+// content, the result as its id and its status, unless they lie in an unexported field
+// of another struct, see [identity.Verification].
 type Result struct {
 	ID      string // the one that was asked for
 	Status  string // data.status

@@ -170,6 +170,11 @@ func TestFinal(t *testing.T) {
 }
 
 func TestNothingPersonalIsPrinted(t *testing.T) {
+	type host struct { // as the comment on Verification has it
+		v func() Verification
+		n func() Notice
+		s func() Session
+	}
 	v := Verification{ID: "ver_1", Status: Verified, FirstName: "Canary", LastName: "Canary", DocumentNumber: "CANARY", DateOfBirth: Date{1990, 2, 3}, Concerns: []Concern{{ID: "canary", Message: "canary"}}}
 	n := Notice{Provider: "okid", Event: "completed", Verification: v, Metadata: map[string]string{"a": "canary"}, Reference: "canary"}
 	s := Session{Token: "canary", ExpiresAt: time.Unix(0, 0).UTC()}
@@ -179,6 +184,11 @@ func TestNothingPersonalIsPrinted(t *testing.T) {
 		"session until 1970-01-01T00:00:00Z": s,
 		"identity.Concern(redacted)":         v.Concerns[0],
 	} {
+		h := host{func() Verification { return v }, func() Notice { return n }, func() Session { return s }}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			assert.NotRegexp(t, `(?i)canary|63616e617279|1990`, fmt.Sprintf(verb, []any{h, &h}))
+		}
+
 		var out bytes.Buffer
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			assert.Equal(t, want, fmt.Sprintf(verb, value))

@@ -9,7 +9,8 @@ import (
 // Notice is one thing that a provider told about one verification, whichever
 // way it came: in a webhook, or as the answer to a question.
 //
-// Like [Verification], it prints and logs without its personal fields.
+// Like [Verification], it prints and logs without its personal fields, unless it lies
+// in an unexported field of another struct.
 type Notice struct {
 	// Provider is the Name of the provider that told.
 	Provider string

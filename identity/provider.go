@@ -68,7 +68,8 @@ type StartRequest struct {
 }
 
 // Session is a verification that the provider is ready for. It prints and logs
-// without its token.
+// without its token, unless it lies in an unexported field of another struct, see
+// [Verification].
 type Session struct {
 	// Token lets a browser do the verification. It is a secret of the user's.
 	Token string

@@ -13,6 +13,12 @@ import (
 // It is personal data, so it prints, logs and marshals as its ID and status
 // alone ("okid ver_… verified"). Name the field to have it:
 // v.FirstName, v.DateOfBirth.String().
+//
+// That holds for one that lies in an exported field, a slice, a map or an interface,
+// but not for one in an unexported field of another struct: package fmt can call no
+// method there, and prints every field that it finds. A pointer helps with %v and its
+// like, but fmt follows it for a verb that does not fit, such as %s. Let such a field
+// be a function that returns the Verification: of a function fmt prints the address.
 type Verification struct {
 	// ID is the provider's own id of the verification. Empty while unknown.
 	ID string

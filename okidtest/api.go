@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -65,8 +66,8 @@ func (o *OKID) GenerateCalls() int { return o.generate.count() }
 func (o *OKID) FetchCalls() int { return o.fetch.count() }
 
 // FailGenerate lets h answer the next n generate calls, after those that wait
-// to fail already. [Status], [Hang], [Garbage] and [http.RedirectHandler] are
-// ready-made; the body has been read, so the context ends when the caller goes
+// to fail already. [Status], [TooManyRequests], [Answer], [Hang], [Garbage] and
+// [http.RedirectHandler] are ready-made; the body has been read, so the context ends when the caller goes
 // away, and at Close.
 func (o *OKID) FailGenerate(n int, h http.Handler) { o.generate.fail(n, h) }
 
@@ -77,6 +78,16 @@ func (o *OKID) FailFetch(n int, h http.Handler) { o.fetch.fail(n, h) }
 func Status(code int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, code, http.StatusText(code))
+	})
+}
+
+// TooManyRequests answers 429 and, unless it is 0, how many seconds to wait.
+func TooManyRequests(seconds int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if seconds != 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		}
+		writeError(w, http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests))
 	})
 }
 

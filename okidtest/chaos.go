@@ -32,6 +32,11 @@ type Chaos struct {
 	// Rewrite sends the same JSON in other bytes: members in another order,
 	// other white space, other escapes. No two tries are alike.
 	Rewrite bool
+	// Edit, if set, returns what is sent, and signed, instead of body, which it may
+	// change: JSON that is odd, or none. It comes after Rewrite, runs for each try, and
+	// must be safe for concurrent use. For a date that cannot be read it is enough to
+	// give one to [OKID.Complete].
+	Edit func(body []byte) []byte
 
 	// WrongKey signs with a key that is not the secret.
 	WrongKey bool

@@ -24,7 +24,8 @@
 //	err = fake.Complete(id, okidtest.Passport(now))    // sends verification.completed
 //	err = fake.Wait(ctx)                               // until all are answered
 //
-// [Chaos] makes the webhooks late, lost, doubled, shuffled or badly signed.
+// [Chaos] makes the webhooks late, lost, doubled, shuffled, odd or badly signed.
+// [OKID.FailFetch] and its like make the API fail, with [TooManyRequests] for example.
 //
 // [GetID] is the same for GetID in Checkin.com's sign-up flow: its result API, its
 // keys, the script of the browser and its page.

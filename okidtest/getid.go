@@ -75,6 +75,7 @@ type GetID struct {
 	mu           sync.Mutex // guards the rest
 	requests     []*http.Request
 	keys         []signingKey // the last one signs
+	editJWK      func(jwk map[string]any)
 	applications map[string]*application
 }
 

@@ -21,13 +21,22 @@ func (g *GetID) Requests() []*http.Request {
 }
 
 // FailResults lets h answer the next n calls to the result API, after those that
-// wait to fail already. [GetIDStatus], [Answer], [Huge], [Hang], [Garbage] and
-// [http.RedirectHandler] are ready-made; the context ends when the caller goes
+// wait to fail already. [GetIDStatus], [TooManyRequests], [Answer], [Huge], [Hang],
+// [Garbage] and [http.RedirectHandler] are ready-made; the context ends when the caller goes
 // away, and at Close.
 func (g *GetID) FailResults(n int, h http.Handler) { g.results.fail(n, h) }
 
 // FailJWKS does the same for the key set.
 func (g *GetID) FailJWKS(n int, h http.Handler) { g.jwks.fail(n, h) }
+
+// EditJWKS lets edit change each key of the set before it is told, from now on, as if
+// its publisher had other habits. A member that is nil is told as null. Nil: the keys
+// are told as they are. It must be safe for concurrent use.
+func (g *GetID) EditJWKS(edit func(jwk map[string]any)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.editJWK = edit
+}
 
 // GetIDStatus answers with this status and the JSON error body of GetID.
 func GetIDStatus(code int) http.Handler {
@@ -132,7 +141,13 @@ func (g *GetID) serveJWKS(w http.ResponseWriter, _ *http.Request) {
 	for i, k := range g.keys {
 		keys[i] = k.jwk()
 	}
+	edit := g.editJWK
 	g.mu.Unlock()
+	if edit != nil {
+		for _, k := range keys {
+			edit(k)
+		}
+	}
 	writeJSON(w, http.StatusOK, object{"keys": keys})
 }
 

@@ -93,9 +93,9 @@ func (g *GetID) Begin() (id string, claim []byte) {
 }
 
 // Complete gives an application its verdict. The attributes replace or add to
-// those of Jane Roe, who does not exist; nil takes one away. They must be fit
-// for encoding/json, or the error is [ErrConfig]. [ErrNotFound] if the id is
-// unknown.
+// those of Jane Roe, who does not exist; nil takes one away. They may be of any kind,
+// so that a date cannot be read, but must be fit for encoding/json, or the error is
+// [ErrConfig]. [ErrNotFound] if the id is unknown.
 //
 // A second verdict replaces the first: staff may change it.
 func (g *GetID) Complete(id string, v Verdict, attributes map[string]any) error {

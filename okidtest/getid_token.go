@@ -18,7 +18,7 @@ import (
 // sample, beside what GetIDConfig asks for.
 type Token struct {
 	// Header and Claims replace or add to those of a genuine token; nil takes one
-	// away.
+	// away, and json.RawMessage("null") makes it null.
 	Header, Claims map[string]any
 	// Signature is what the token is signed with.
 	Signature TokenSignature

@@ -257,6 +257,9 @@ func (w *webhooks) try(d *delivery) int {
 	if d.chaos.Rewrite {
 		body = rewrite(body, w.nextRewrite())
 	}
+	if d.chaos.Edit != nil {
+		body = d.chaos.Edit(slices.Clone(body))
+	}
 	t := Try{At: w.clock(), Body: body}
 	t.Header = w.sign(d.chaos, t.At.Add(d.chaos.Skew), body)
 	t.Status, t.Err = w.post(d.URL, t.Header, body)

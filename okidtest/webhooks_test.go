@@ -261,6 +261,23 @@ func TestChaosRewrite(t *testing.T) {
 	assert.Len(t, different, 10)
 }
 
+// TestChaosEdit: what is edited is signed, and the same in no other try.
+func TestChaosEdit(t *testing.T) {
+	h := listen(t)
+	fake := start(t, okidtest.Config{Chaos: okidtest.Chaos{Only: []string{okid.EventCompleted}, Copies: 1, Edit: func(body []byte) []byte {
+		return append(body[:len(body)-1], `,"odd":"\ud800","odd":1}`...)
+	}}})
+	id := begin(t, fake, h.URL)
+	require.NoError(t, fake.Complete(id, okidtest.Passport(noon)))
+	wait(t, fake)
+	require.Len(t, h.bodies, 3)
+	assert.NotContains(t, h.bodies[0], "odd")
+	for i, body := range h.bodies[1:] {
+		assert.Equal(t, 2, strings.Count(body, `"odd"`), body)
+		assert.Equal(t, okidtest.Signing{}.Header(okidtest.DefaultWebhookSecret, noon, []byte(body)).Get(okid.SignatureHeader), h.heads[1+i].Get(okid.SignatureHeader))
+	}
+}
+
 func TestChaosOfSignatures(t *testing.T) {
 	right := func(body string) string {
 		return okidtest.Signing{}.Header(okidtest.DefaultWebhookSecret, noon, []byte(body)).Get(okid.SignatureHeader)
