@@ -14,6 +14,14 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
+const (
+	// maxClaims bounds the claims of one subject that one process works on at the
+	// same time, and maxClaimCrowd these and those that wait for them, which costs
+	// less than to refuse them all the time.
+	maxClaims     = 3
+	maxClaimCrowd = 256
+)
+
 // Claim takes what a provider's SDK hands over in the browser when a user is
 // done, where the provider has no webhooks: for GetID the object data.ocr. It is a
 // same-origin POST of a logged-in user with that JSON as its body. With the query's
@@ -31,8 +39,9 @@ import (
 // 401: nobody is logged in, or the claim is not the provider's; 409: this verification
 // is another user's, or the user's own, whose record has forgotten it since; 400; 403:
 // cross-origin; 404: there is no provider that takes claims; 405; 408; 413; 415; 429
-// with Retry-After: Config.StartLimit; 503 with Retry-After: the store is away, or the
-// provider's keys are.
+// with Retry-After: Config.StartLimit; 500: the body had been read; 503 with
+// Retry-After: the store is away, the provider's keys are, or there is too much to do,
+// in all or of this user's.
 func (k *Kit) Claim() http.Handler { return http.HandlerFunc(k.claim) }
 
 func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
@@ -43,10 +52,6 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemCrossOrigin, err)
 		return
 	}
-	if !k.enter(w, r) {
-		return
-	}
-	defer k.leave()
 	subject, hash := k.subject(r)
 	if subject == "" {
 		k.unauthorized(w, r)
@@ -57,13 +62,21 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	body, bad := k.readBody(w, r)
-	if bad != nil {
-		k.problem(w, r, *bad, nil)
+	turn := turnOf{subject: hash}
+	if err := k.waitToClaim(r.Context(), turn); err != nil {
+		k.observe(r.Context(), OutcomeBusy)
+		k.problem(w, r, problemBusy, nil)
 		return
 	}
+	defer k.claimTurns.leave(turn, false)
+	body, bad := k.claims.read(w, r)
+	if bad != nil {
+		k.refuse(w, r, *bad)
+		return
+	}
+	defer body.release()
 	ctx := r.Context()
-	id, err := verifier.VerifyClaim(ctx, body)
+	id, err := verifier.VerifyClaim(ctx, body.bytes)
 	switch {
 	case err == nil:
 	case errors.Is(err, identity.ErrUnavailable):
@@ -79,6 +92,11 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemUnauthentic, nil)
 		return
 	}
+	body.release()
+	if !k.enter(w, r, &k.claimsInFlight) {
+		return
+	}
+	defer k.claimsInFlight.Add(-1)
 	c := claimer{kit: k, subject: subject, hash: hash, provider: p.Name(), id: id}
 	if at, ok := k.ownAttempt(r); ok {
 		c.wanted = at.attempt
@@ -99,6 +117,14 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		Attempt string          `json:"attempt"`
 		Status  identity.Status `json:"status"`
 	}{a.reference, a.status})
+}
+
+// waitToClaim waits for the subject's turn.
+func (k *Kit) waitToClaim(ctx context.Context, of turnOf) error {
+	ctx, cancel := withTimeout(ctx, userTime)
+	defer cancel()
+	_, err := k.claimTurns.wait(ctx, of)
+	return err
 }
 
 // claimURL is where a page posts the claim to an attempt's verification.

@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -22,8 +24,9 @@ import (
 // {"id":"…"}, and it knows no reference.
 type claimProvider struct {
 	*fakeProvider
-	keysAway bool
-	asking   func() // is called by Fetch; may be nil
+	keysAway  bool
+	verifying func() // is called by VerifyClaim; may be nil
+	asking    func() // is called by Fetch; may be nil
 }
 
 func (p *claimProvider) Fetch(ctx context.Context, id string) (identity.Notice, error) {
@@ -38,6 +41,9 @@ func (p *claimProvider) Start(context.Context, identity.StartRequest) (identity.
 }
 
 func (p *claimProvider) VerifyClaim(_ context.Context, body []byte) (string, error) {
+	if p.verifying != nil {
+		p.verifying()
+	}
 	var c struct {
 		ID     string
 		Forged bool
@@ -577,4 +583,115 @@ func TestClaimURL(t *testing.T) {
 	assert.Equal(t, claimJSON{started.Attempt, "verified"}, got)
 
 	assert.NotContains(t, newWorld(t).tryStart("alice").Body.String(), "claim_url")
+}
+
+// However many claims wait to be checked, each subject has few of them, their bodies
+// have room of their own, and neither webhooks nor the claims of others wait for them.
+func TestManyClaims(t *testing.T) {
+	signs := &fakeProvider{name: "signs"}
+	w, p := newClaimWorld(t, func(c *Config) {
+		c.Providers = append(c.Providers, signs)
+		c.MaxInFlight = 1
+	})
+	signs.clock = w.clock
+	claim := func(user, body string) *httptest.ResponseRecorder {
+		return w.do(httptest.NewRequest("POST", "/verify/claim", strings.NewReader(body)), user)
+	}
+	r := httptest.NewRequest("POST", "/verify/start?provider=signs", nil)
+	var started startJSON
+	require.NoError(t, json.Unmarshal(w.do(r, "alice").Body.Bytes(), &started))
+
+	synctest.Test(t, func(t *testing.T) {
+		var checked atomic.Int64
+		release := make(chan struct{})
+		p.verifying = func() { checked.Add(1); <-release }
+		large := `{"id":"session1","forged":true}` + strings.Repeat(" ", 250<<10)
+		const users, each = 10, 30
+		var wg sync.WaitGroup
+		var refused atomic.Int64
+		for i := range users * each {
+			wg.Go(func() {
+				rec := claim(fmt.Sprintf("mallory %d", i/each), large)
+				if rec.Code == 503 {
+					refused.Add(1)
+					assert.NotEmpty(t, rec.Header().Get("Retry-After"))
+				} else {
+					assert.Equal(t, 401, rec.Code)
+				}
+			})
+			synctest.Wait()
+			assert.LessOrEqual(t, checked.Load(), int64(i/each+1)*maxClaims)
+		}
+		const fit = claimLarge / (256<<10 + 1) // one byte more shows that it is not too large
+		assert.EqualValues(t, fit, checked.Load())
+		assert.LessOrEqual(t, w.kit.bodiesHeld(), int64(claimLarge))
+		const waiting = fit / maxClaims * (each - maxClaims)
+		assert.EqualValues(t, users*each-fit-waiting, refused.Load())
+		assert.Equal(t, int(refused.Load()), w.outcomes.of(OutcomeBusy))
+
+		n := w.webhookRequest(notice{Reference: started.Attempt, ID: "v1", Status: identity.Verified})
+		n.URL.RawQuery = "provider=signs"
+		assert.Equal(t, 200, w.do(n, "").Code)
+		p.verifying = nil
+		assert.Equal(t, 401, claim("bob", `{"id":"session2","forged":true}`).Code, "a small one finds room")
+		close(release)
+		wg.Wait()
+		assert.Zero(t, w.kit.bodiesHeld())
+		assert.Empty(t, w.kit.claimTurns.of)
+	})
+}
+
+// Who waits for a turn that does not come is told so.
+func TestClaimWaitsForItsTurn(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Verified)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		p.verifying = func() { <-release }
+		var wg sync.WaitGroup
+		claims := func(n, code int) {
+			for range n {
+				wg.Go(func() {
+					got, _ := w.claim("alice", `{"id":"session1"}`)
+					assert.Equal(t, code, got)
+				})
+			}
+			synctest.Wait()
+		}
+		claims(maxClaims, 200)
+		claims(maxClaimCrowd-maxClaims, 503)
+		assert.Zero(t, w.outcomes.of(OutcomeBusy), "they wait")
+		claims(1, 503)
+		assert.Equal(t, 1, w.outcomes.of(OutcomeBusy))
+		time.Sleep(userTime)
+		claims(2, 200)
+		close(release)
+		wg.Wait()
+		assert.Equal(t, []string{"verified"}, w.host.heard())
+	})
+}
+
+// Claims that are being dealt with are counted apart from webhooks.
+func TestClaimsInFlight(t *testing.T) {
+	signs := &fakeProvider{name: "signs"}
+	w, p := newClaimWorld(t, func(c *Config) {
+		c.Providers = append(c.Providers, signs)
+		c.MaxInFlight = 1
+	})
+	signs.clock = w.clock
+	p.says("session1", identity.Verified)
+	asked, release := make(chan struct{}), make(chan struct{})
+	p.asking = func() { close(asked); <-release }
+	first := make(chan int)
+	go func() { code, _ := w.claim("alice", `{"id":"session1"}`); first <- code }()
+	<-asked
+	code, _ := w.claim("bob", `{"id":"session2"}`)
+	assert.Equal(t, 503, code)
+	code, _ = w.claim("bob", `{"id":"session2","forged":true}`)
+	assert.Equal(t, 401, code, "what is forged takes no place")
+	r := w.webhookRequest(notice{ID: "v1", Status: identity.Verified})
+	r.URL.RawQuery = "provider=signs"
+	assert.Equal(t, 200, w.do(r, "").Code)
+	close(release)
+	assert.Equal(t, 200, <-first)
 }

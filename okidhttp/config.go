@@ -202,12 +202,15 @@ type Config struct {
 	// attempt outlasts it. Default: 180 days.
 	UnverifiedRetention time.Duration
 
-	// MaxBody bounds the body of a webhook, in bytes: at most 256 KiB, since what
-	// it says must fit into a record. Default: 256 KiB.
+	// MaxBody bounds the body of a webhook, or a claim, in bytes: at most 256 KiB,
+	// since what it says must fit into a record. Default: 256 KiB. How much memory
+	// the bodies that are on their way may take in all, and for how long, is bounded
+	// apart from this; docs/operations.md has the numbers.
 	MaxBody int64
 
-	// MaxInFlight bounds the webhooks and claims that one process handles at the
-	// same time; more of them get 503 with Retry-After, before anything is read.
+	// MaxInFlight bounds the webhooks that one process handles at the same time, and,
+	// counted apart, the claims; more of them get 503 with Retry-After. Only those
+	// count that are authentic: forged and unfinished ones keep nobody out.
 	// Default: 1000.
 	MaxInFlight int
 

@@ -3,6 +3,7 @@ package okidhttp_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"slices"
 	"sync"
@@ -66,12 +67,12 @@ func floodedWebhooks(b *testing.B, clients, checks int) {
 	defer stop()
 	var refused atomic.Int64
 	begun.Add(clients)
-	for range clients {
+	for i := range clients {
 		flood.Go(func() {
 			begun.Done()
 			for ctx.Err() == nil {
 				r := httptest.NewRequestWithContext(ctx, "POST", "/verify/claim", bytes.NewReader(claim))
-				r.Header.Set("User", "mallory")
+				r.Header.Set("User", fmt.Sprintf("mallory %d", i)) // one alone may have few at once
 				kit.ServeHTTP(httptest.NewRecorder(), r)
 				refused.Add(1)
 			}

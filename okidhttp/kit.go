@@ -25,8 +25,11 @@ type Kit struct {
 	csrf      *http.CrossOriginProtection
 	wake      chan struct{} // tells Run that there is work; holds one signal
 	streams   streams
-	inFlight  atomic.Int64 // webhooks and claims
 	questions *quota
+
+	webhooks, claims, starts         bodies
+	webhooksInFlight, claimsInFlight atomic.Int64
+	claimTurns, startTurns           turns
 }
 
 // New checks the configuration and returns the kit. The error names every
@@ -52,6 +55,12 @@ func New(cfg Config) (*Kit, error) {
 		csrf:      http.NewCrossOriginProtection(),
 		wake:      make(chan struct{}, 1),
 		questions: newQuota(),
+		webhooks:  bodies{most: cfg.MaxBody, within: webhookTime, small: room{size: webhookSmall}, large: room{size: webhookLarge}},
+		claims:    bodies{most: cfg.MaxBody, within: userTime, small: room{size: claimSmall}, large: room{size: claimLarge}},
+		starts:    bodies{most: maxStartBody, within: userTime, small: room{size: startSmall}, large: room{size: startLarge}},
+
+		claimTurns: turns{atOnce: maxClaims, most: maxClaimCrowd},
+		startTurns: turns{atOnce: 1, most: maxStartCrowd},
 	}
 	// A proxy may hand requests on with another Host than the browser's.
 	if err := k.csrf.AddTrustedOrigin(publicURL.Scheme + "://" + publicURL.Host); err != nil {
@@ -181,9 +190,12 @@ const (
 	OutcomeStale Outcome = "stale"
 	// OutcomeMalformed: an authentic webhook cannot be read.
 	OutcomeMalformed Outcome = "malformed"
-	// OutcomeBodyRead: something in front of the kit read a webhook's body.
+	// OutcomeBodyRead: something in front of the kit read the body of a webhook or
+	// claim.
 	OutcomeBodyRead Outcome = "body_already_read"
-	// OutcomeBusy: a webhook or claim was refused because of Config.MaxInFlight.
+	// OutcomeBusy: a request was refused because too much is going on: more webhooks
+	// or claims than Config.MaxInFlight, more bodies than there is memory for, or
+	// more claims or starts of one subject at the same time than one subject may have.
 	OutcomeBusy Outcome = "busy"
 	// OutcomeInFlight: the host is being told about the attempt elsewhere.
 	OutcomeInFlight Outcome = "in_flight"
@@ -254,16 +266,14 @@ func (k *Kit) observeNotice(ctx context.Context, o Outcome, n identity.Notice, i
 	}
 }
 
-// enter answers 503 and reports false if too many requests are being handled. Else
-// leave must be called in the end.
-func (k *Kit) enter(w http.ResponseWriter, r *http.Request) bool {
-	if k.inFlight.Add(1) <= int64(k.cfg.MaxInFlight) {
+// enter counts a request that is being handled, or answers 503 and reports false if
+// there are too many of its kind.
+func (k *Kit) enter(w http.ResponseWriter, r *http.Request, inFlight *atomic.Int64) bool {
+	if inFlight.Add(1) <= int64(k.cfg.MaxInFlight) {
 		return true
 	}
-	k.leave()
+	inFlight.Add(-1)
 	k.observe(r.Context(), OutcomeBusy)
 	k.problem(w, r, problemBusy, nil)
 	return false
 }
-
-func (k *Kit) leave() { k.inFlight.Add(-1) }

@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -23,9 +24,13 @@ const (
 	// askTime is how long one Start may take to get a token; then another may
 	// try in its place. It covers the provider's client and one write.
 	askTime = 20 * time.Second
-	// waitEvery is how often a Start looks whether another, which asks the
-	// provider already, has got the token.
-	waitEvery = 50 * time.Millisecond
+	// A Start looks after 50, 100 … 500 ms whether one in another process, which asks
+	// the provider already, has got the token.
+	minWait = 50 * time.Millisecond
+	maxWait = 500 * time.Millisecond
+	// maxStartCrowd bounds the starts of one subject in one process: one that is
+	// worked on, and those that wait for it.
+	maxStartCrowd = 64
 	// maxMetadata bounds the host's metadata, in bytes of names and values, and
 	// maxMembers in members.
 	maxMetadata = 4 << 10
@@ -50,9 +55,10 @@ const (
 // A provider that verifies in the browser alone has no token, and claim_url, where
 // a page of the host's posts what the SDK hands over; see [Kit.Claim].
 //
-// 401: nobody is logged in; 400; 403: cross-origin; 405; 409: already verified;
+// 401: nobody is logged in; 400; 403: cross-origin; 405; 408; 409: already verified;
 // 429 with Retry-After: Config.StartLimit; 502: the provider refused; 503 with
-// Retry-After: the provider or the store is away.
+// Retry-After: the provider or the store is away, or there is too much to do, in all or
+// of this user's.
 func (k *Kit) Start() http.Handler { return http.HandlerFunc(k.start) }
 
 func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
@@ -73,8 +79,11 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	input, err := readStartInput(w, r)
-	if err != nil {
+	input, bad, err := k.readStartInput(w, r)
+	if bad != nil {
+		k.refuse(w, r, *bad)
+		return
+	} else if err != nil {
 		k.problem(w, r, problemBadRequest, err)
 		return
 	}
@@ -90,10 +99,9 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
 		s.context.metadata = append(s.context.metadata, pair{name: name, value: sent[name]})
 	}
-	// What was asked of the provider is kept even if the user leaves meanwhile.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), askTime)
+	ctx, cancel := context.WithTimeout(r.Context(), askTime)
 	defer cancel()
-	started, bad, err := s.start(ctx)
+	started, bad, err := s.inTurn(ctx)
 	if bad != nil {
 		k.problem(w, r, *bad, err)
 		return
@@ -140,18 +148,31 @@ type startInput struct {
 
 var localePattern = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
 
-// readStartInput reads the query, and a body that is a form or JSON.
-func readStartInput(w http.ResponseWriter, r *http.Request) (startInput, error) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxStartBody)
-	var in startInput
+// readStartInput reads the query, and a body that is a form or JSON. The problem says
+// that the body cannot be had, the error that it cannot be used.
+func (k *Kit) readStartInput(w http.ResponseWriter, r *http.Request) (in startInput, bad *problem, err error) {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	parsed := mediaType == "application/x-www-form-urlencoded" && r.PostForm != nil || mediaType == "multipart/form-data" && r.MultipartForm != nil
+	if !parsed { // by somebody in front of us, who looks for a token of theirs
+		body, bad := k.starts.read(w, r)
+		switch {
+		case bad == nil:
+			defer body.release()
+			r.Body = io.NopCloser(bytes.NewReader(body.bytes))
+			defer func() { r.Body = http.NoBody }()
+		case bad.Code == problemSlowBody.Code, bad.Code == problemBusy.Code:
+			return in, bad, nil
+		case bad.Code != problemBodyRead.Code: // which is as good as none
+			return in, nil, errors.New(bad.Detail)
+		}
+	}
 	if mediaType == "application/json" {
 		body, err := io.ReadAll(r.Body)
 		if err == nil && len(body) > 0 {
 			err = json.Unmarshal(body, &in)
 		}
 		if err != nil {
-			return in, errors.New("body is not JSON of the documented form")
+			return in, nil, errors.New("body is not JSON of the documented form")
 		}
 	} else {
 		err := r.ParseForm()
@@ -159,14 +180,14 @@ func readStartInput(w http.ResponseWriter, r *http.Request) (startInput, error) 
 			err = r.ParseMultipartForm(maxStartBody)
 		}
 		if err != nil {
-			return in, errors.New("body is not a form")
+			return in, nil, errors.New("body is not a form")
 		}
 		in = startInput{ReturnTo: r.Form.Get("return_to"), Locale: r.Form.Get("locale")}
 	}
 	if in.Locale != "" && !localePattern.MatchString(in.Locale) {
-		return in, errors.New("locale is not a language tag")
+		return in, nil, errors.New("locale is not a language tag")
 	}
-	return in, nil
+	return in, nil, nil
 }
 
 // startMetadata is what the host sends along.
@@ -209,13 +230,36 @@ type startedAttempt struct {
 	resumed   bool
 }
 
-// start resumes, waits for, or begins an attempt. However many run at once for
-// one subject, one of them asks the provider, and the others share what comes of
-// it.
+// inTurn is start when it is the subject's turn. However many run at once for one
+// subject, one of them asks the provider, and the others share what comes of it.
+func (s *starter) inTurn(ctx context.Context) (started *startedAttempt, bad *problem, err error) {
+	k, of := s.kit, turnOf{s.hash, s.provider.Name()}
+	othersFailed, err := k.startTurns.wait(ctx, of)
+	switch {
+	case errors.Is(err, errCrowd):
+		k.observe(ctx, OutcomeBusy)
+		return nil, &problemBusy, nil
+	case err != nil:
+		return nil, &problemProviderAway, err
+	}
+	failed := false
+	defer func() { k.startTurns.leave(of, failed) }()
+	if othersFailed {
+		return nil, &problemProviderAway, errOtherFailed
+	}
+	started, bad, err = s.start(ctx)
+	failed = bad != nil && bad.Status >= 500 && !errors.Is(err, context.Canceled) // that is the user's own doing
+	return started, bad, err
+}
+
+var errOtherFailed = errors.New("another start has failed")
+
+// start resumes or begins an attempt. While another process asks the provider for the
+// same subject, it waits for what comes of that.
 func (s *starter) start(ctx context.Context) (*startedAttempt, *problem, error) {
 	k := s.kit
 	waited := false
-	for {
+	for pause := minWait; ; {
 		h, err := k.load(ctx, s.hash)
 		if err != nil {
 			return nil, &problemStoreAway, err
@@ -228,17 +272,22 @@ func (s *starter) start(ctx context.Context) (*startedAttempt, *problem, error) 
 		case a != nil:
 			return s.resume(ctx, a, session)
 		case asking:
-			waited = true
-			if err := sleep(ctx, waitEvery); err != nil {
+			if err := sleep(ctx, pause); err != nil {
 				return nil, &problemProviderAway, err
 			}
+			waited, pause = true, min(2*pause, maxWait)
 			continue
 		case waited:
-			return nil, &problemProviderAway, errors.New("another start has failed")
+			return nil, &problemProviderAway, errOtherFailed
 		}
 		if limited := k.limited(ctx, h); limited != nil {
 			return nil, limited, nil
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, &problemProviderAway, err
+		}
+		// What was asked of the provider is kept even if the user leaves meanwhile.
+		ctx := context.WithoutCancel(ctx)
 		begun, err := s.begin(ctx, h)
 		if errors.Is(err, store.ErrConflict) {
 			continue

@@ -1,15 +1,18 @@
 package okidhttp
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -484,4 +487,107 @@ func TestStartStopsAtManyOpenAttempts(t *testing.T) {
 	}
 	assert.Equal(t, 429, w.tryStart("alice").Code)
 	assert.Len(t, w.provider.starts, maxOpen)
+}
+
+// Who waits for a start of theirs that asks a slow provider already costs the store
+// nothing, and goes when their request does; and there are never many of them.
+func TestStartsThatHangUp(t *testing.T) {
+	w := newWorld(t)
+	synctest.Test(t, func(t *testing.T) {
+		w.provider.onStart = func(identity.StartRequest) error { time.Sleep(10 * time.Second); return nil }
+		start := func(ctx context.Context) int {
+			r := httptest.NewRequestWithContext(ctx, "POST", "/verify/start", nil)
+			return w.do(r, "alice").Code
+		}
+		ctx, hangUp := context.WithCancel(t.Context())
+		const all = 500
+		var waiting, refused atomic.Int64
+		waiting.Add(all)
+		for range all {
+			go func() {
+				if start(ctx) == 503 && ctx.Err() == nil {
+					refused.Add(1)
+				}
+				waiting.Add(-1)
+			}()
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		gets, _ := w.store.counts()
+		assert.Equal(t, 1, gets)
+		assert.EqualValues(t, all-maxStartCrowd, refused.Load())
+		assert.EqualValues(t, maxStartCrowd, waiting.Load())
+		assert.Equal(t, all-maxStartCrowd, w.outcomes.of(OutcomeBusy))
+
+		hangUp()
+		synctest.Wait()
+		assert.EqualValues(t, 1, waiting.Load(), "the one that asks the provider goes on, for what was asked is kept")
+		assert.Equal(t, 200, start(t.Context()))
+		assert.Zero(t, waiting.Load())
+		assert.Len(t, w.provider.starts, 1)
+		assert.Empty(t, w.kit.startTurns.of)
+	})
+}
+
+// Another process that asks the provider is waited for with growing pauses, by one
+// request of the subject's at a time.
+func TestStartsWaitForAnotherProcess(t *testing.T) {
+	w := newWorld(t)
+	other := w.replica()
+	synctest.Test(t, func(t *testing.T) {
+		w.provider.onStart = func(identity.StartRequest) error { time.Sleep(10 * time.Second); return nil }
+		var wg sync.WaitGroup
+		wg.Go(func() { assert.Equal(t, 201, w.tryStart("alice").Code) })
+		synctest.Wait()
+		w.store.counts()
+		for range 20 {
+			wg.Go(func() {
+				r := httptest.NewRequest("POST", "/verify/start", nil)
+				r.Header.Set("Test-User", "alice")
+				rec := httptest.NewRecorder()
+				other.ServeHTTP(rec, r)
+				assert.Equal(t, 200, rec.Code)
+			})
+		}
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		gets, _ := w.store.counts()
+		assert.LessOrEqual(t, gets, 22)
+		wg.Wait()
+		assert.Len(t, w.provider.starts, 1)
+	})
+}
+
+// A form that somebody in front of the kit has parsed counts, and nothing else is
+// taken for one.
+func TestStartAfterTheFormWasParsed(t *testing.T) {
+	multipart := "--b\r\nContent-Disposition: form-data; name=\"return_to\"\r\n\r\n/cellar\r\n--b--\r\n"
+	for _, tt := range []struct {
+		name        string
+		contentType string
+		body        string
+		parse       func(*http.Request) error
+		code        int
+		returnTo    string
+	}{
+		{"form", "application/x-www-form-urlencoded", "return_to=/cellar", (*http.Request).ParseForm, 201, "/cellar"},
+		{"multipart form", "multipart/form-data; boundary=b", multipart, func(r *http.Request) error { return r.ParseMultipartForm(1 << 20) }, 201, "/cellar"},
+		{"multipart form, but only the query", "multipart/form-data; boundary=b", multipart, (*http.Request).ParseForm, 201, "/cellar"},
+		{"JSON", "application/json", `{"return_to":"/cellar"}`, (*http.Request).ParseForm, 201, "/cellar"},
+		{"large JSON", "application/json", `{"return_to":"` + strings.Repeat("a", maxStartBody) + `"}`, (*http.Request).ParseForm, 400, ""},
+		{"drained JSON", "application/json", `{"return_to":"/cellar"}`, func(r *http.Request) error { _, err := io.Copy(io.Discard, r.Body); return err }, 201, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			r := httptest.NewRequest("POST", "/verify/start", strings.NewReader(tt.body))
+			r.Header.Set("Content-Type", tt.contentType)
+			require.NoError(t, tt.parse(r))
+			require.Equal(t, tt.code, w.do(r, "alice").Code)
+			assert.Zero(t, w.kit.bodiesHeld())
+			for i := range w.record("alice").attempts {
+				a := &w.record("alice").attempts[i]
+				assert.Equal(t, tt.returnTo, w.kit.openContext(address{hashSubject("alice"), a.id}, a).returnTo)
+			}
+		})
+	}
 }

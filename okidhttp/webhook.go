@@ -3,17 +3,11 @@ package okidhttp
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
 )
-
-// bodyTimeout is how long the body of a webhook may take to arrive.
-const bodyTimeout = 10 * time.Second
 
 // staleEvery is how often a webhook that is too old to be believed may make the
 // kit ask the provider, for each attempt.
@@ -24,35 +18,32 @@ const staleEvery = 2 * time.Second
 // It answers 200 if the event took effect, was delivered before, or means
 // nothing; then it is never needed again. 401: the signature or timestamp is
 // missing or wrong; 400: it is signed but cannot be read; 405; 408; 413; 415: the
-// body is encoded; 500: the host's callback failed; 503 with Retry-After: the
-// store is away, a provider that must be asked is, or the event is being handled
-// at this moment. After 500 and 503
+// body is encoded; 500: the host's callback failed, or the body had been read before;
+// 503 with Retry-After: the store is away, a provider that must be asked is, the event
+// is being handled at this moment, or there is too much to do. After 500 and 503
 // the event is durable or not acknowledged, and a sender that tries again loses
 // nothing.
 func (k *Kit) Webhook() http.Handler { return http.HandlerFunc(k.webhook) }
 
 func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	if !k.allow(w, r, http.MethodPost) || !k.enter(w, r) {
+	if !k.allow(w, r, http.MethodPost) {
 		return
 	}
-	defer k.leave()
 	p, ok := k.provider(r)
 	verifier, signs := p.(identity.WebhookVerifier)
 	if !ok || !signs {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	body, bad := k.readBody(w, r)
+	body, bad := k.webhooks.read(w, r)
 	if bad != nil {
-		if bad.Code == problemBodyRead.Code {
-			k.observe(ctx, OutcomeBodyRead)
-		}
-		k.problem(w, r, *bad, nil)
+		k.refuse(w, r, *bad)
 		return
 	}
+	defer body.release()
 
-	n, err := verifier.VerifyWebhook(r.Header, body, k.cfg.Now())
+	n, err := verifier.VerifyWebhook(r.Header, body.bytes, k.cfg.Now())
 	stale := errors.Is(err, identity.ErrStale)
 	switch {
 	case err == nil, stale:
@@ -65,6 +56,11 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemUnauthentic, nil)
 		return
 	}
+	body.release() // what is signed has a bound of its own
+	if !k.enter(w, r, &k.webhooksInFlight) {
+		return
+	}
+	defer k.webhooksInFlight.Add(-1)
 
 	n = received(n, p.Name())
 	at, err := k.keys.openReference(n.Reference)
@@ -158,57 +154,4 @@ func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, 
 
 func (k *Kit) callUnknown(ctx context.Context, n identity.Notice) error {
 	return k.call(ctx, func(ctx context.Context, _ Event) error { return k.cfg.OnUnknown(ctx, n) }, Event{})
-}
-
-// maxBodyHint bounds the memory that is made ready for a body of which nothing has
-// come yet, in bytes.
-const maxBodyHint = 8 << 10
-
-// readBody reads the body of a webhook as it is on the wire, or says what is
-// wrong with it.
-func (k *Kit) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	for _, encoding := range r.Header["Content-Encoding"] {
-		if encoding != "" && !strings.EqualFold(encoding, "identity") {
-			return nil, &problemEncodedBody
-		}
-	}
-	if r.ContentLength > k.cfg.MaxBody {
-		return nil, &problemBodyTooLarge
-	}
-	// The deadline is one in the past, set when the time is up, so that no clock
-	// needs to be read.
-	deadline := time.AfterFunc(bodyTimeout, func() {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every server can
-	})
-	body := make([]byte, 0, min(max(r.ContentLength, 0), maxBodyHint)+1) // so that the end shows
-	body, err := readAll(body, http.MaxBytesReader(w, r.Body, k.cfg.MaxBody))
-	inTime := deadline.Stop()
-	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
-	switch {
-	case tooLarge:
-		return nil, &problemBodyTooLarge
-	case errors.Is(err, http.ErrBodyReadAfterClose), err == nil && len(body) == 0 && r.ContentLength > 0:
-		return nil, &problemBodyRead
-	case !inTime:
-		return nil, &problemSlowBody
-	case err != nil:
-		return nil, &problemBadRequest
-	}
-	return body, nil
-}
-
-// readAll is io.ReadAll into memory that mostly is large enough.
-func readAll(b []byte, from io.Reader) ([]byte, error) {
-	for {
-		if len(b) == cap(b) {
-			b = slices.Grow(b, max(512, cap(b)))
-		}
-		n, err := from.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err == io.EOF {
-			return b, nil
-		} else if err != nil {
-			return b, err
-		}
-	}
 }
