@@ -30,6 +30,10 @@ type Provider interface {
 	// Fetch asks the provider, with the secret key, how the verification with
 	// this id stands. The notice's Fetched is true, and its Verification.ID is
 	// id. [ErrNotFound] if the provider does not know it.
+	//
+	// One question is one request, which is not repeated: when to ask again is the
+	// caller's to say. A provider that has been asked too often is a
+	// [RateLimitError].
 	Fetch(ctx context.Context, id string) (Notice, error)
 }
 
