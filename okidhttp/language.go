@@ -56,9 +56,14 @@ func (t *texts) translate(language, text string) string {
 	return text
 }
 
-// speaks is the language that there are texts in for a tag, or "".
+// speaks is the language that there are texts in for a tag, or "". An underscore is
+// read as a hyphen. However long the tag, it costs no more than the longest one that
+// there can be texts for.
 func (t *texts) speaks(tag string) string {
-	for tag = strings.ToLower(tag); tag != ""; tag = broader(tag) {
+	if len(tag) > maxTag {
+		tag = broader(hyphenated(tag[:maxTag+1]))
+	}
+	for tag = strings.ToLower(hyphenated(tag)); tag != ""; tag = broader(tag) {
 		if t.host[tag] != nil || tag == english || slices.Contains(translated[:], tag) {
 			return tag
 		}
@@ -69,6 +74,18 @@ func (t *texts) speaks(tag string) string {
 // broader takes the last subtag off a language tag: "zh-hant-tw", "zh-hant", "zh", "".
 func broader(tag string) string { return tag[:max(strings.LastIndexByte(tag, '-'), 0)] }
 
+// hyphenated is a language tag as the web writes it: "en-US" for "en_US".
+func hyphenated(tag string) string { return strings.ReplaceAll(tag, "_", "-") }
+
+const (
+	// maxTag is the length of the longest language tag that localePattern accepts, in
+	// bytes.
+	maxTag = 3 + 3*9
+	// maxAccepted bounds what is read of the header Accept-Language, in bytes. It names
+	// hundreds of languages; what comes after them does not matter.
+	maxAccepted = 4 << 10
+)
+
 // language is the one in which to speak to the user of a request.
 func (k *Kit) language(r *http.Request) string {
 	if k.cfg.Language != nil {
@@ -77,7 +94,14 @@ func (k *Kit) language(r *http.Request) string {
 		}
 	}
 	best, weight := english, 0.0
-	for each := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
+	accepted := r.Header.Get("Accept-Language")
+	if len(accepted) > maxAccepted {
+		accepted = accepted[:maxAccepted]
+		if i := strings.LastIndexByte(accepted, ','); i >= 0 {
+			accepted = accepted[:i] // without half a language, or half its weight
+		}
+	}
+	for each := range strings.SplitSeq(accepted, ",") {
 		tag, parameter, _ := strings.Cut(each, ";")
 		q := 1.0
 		if value, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {

@@ -48,12 +48,62 @@ func TestLanguage(t *testing.T) {
 		"-,;,;;q=,nl-":                  "nl",
 		strings.Repeat("nl-x-", 10_000): "nl",
 		"\"><script>":                   "en",
+		"nl_BE":                         "nl",
+		"DE_at;q=0.9, nl_NL;q=0.8":      "de",
+		strings.Repeat("nl_x_", 10_000): "nl",
 	} {
 		body := w.page("alice", "/verify/page", accept)
 		assert.Contains(t, body, fmt.Sprintf(`<html lang=%q dir="ltr">`, want), accept)
 	}
 	assert.Contains(t, w.page("alice", "/verify/page", "nl"), "Verificatie starten")
 	assert.Contains(t, w.page("alice", "/verify/page", "nl"), `name="locale" value="nl"`, "the provider's SDK speaks it, too")
+}
+
+// However long the header, and however many languages the host has added, finding
+// the user's language takes no time. With a search through each tag for each of its
+// parts this takes seconds.
+func TestLanguageOfALongHeader(t *testing.T) {
+	texts := map[string]map[string]string{}
+	for _, tag := range []string{"it", "pt", "pl", "cs", "sk", "sv", "da", "nb", "fi", "hu", "ro", "bg", "zh-Hant-TW"} {
+		texts[tag] = map[string]string{"Start verification": "Start: " + tag}
+	}
+	w := newWorld(t, func(c *Config) {
+		c.Texts = texts
+		c.Language = func(r *http.Request) string { return r.Header.Get("Test-Language") }
+	})
+	const size = 1 << 20
+	for name, header := range map[string]string{
+		"one tag of many parts":    "it" + strings.Repeat("-a", size/2),
+		"underscores":              "it" + strings.Repeat("_a", size/2),
+		"hyphens":                  "it" + strings.Repeat("-", size),
+		"tags in one long list":    "it" + strings.Repeat(",nl;q=0.1", size/9),
+		"many long tags":           "it" + strings.Repeat(","+strings.Repeat("a-", 2000), size/4000),
+		"a long weight":            "it,nl;q=0." + strings.Repeat("1", size),
+		"commas":                   "it" + strings.Repeat(",", size),
+		"a tag that is known":      "zh-Hant-TW" + strings.Repeat("-x", size/2),
+		"as long as tags can be":   "it-abcdefgh-abcdefgh-abcdefgh",
+		"longer by one":            "it-abcdefgh-abcdefgh-abcdefghi",
+		"longer by a part":         "it-abcdefgh-abcdefgh-abcdefgh-a",
+		"nothing of it is a tag":   strings.Repeat("-", size),
+		"nothing within the bound": strings.Repeat(" ", 4096) + ",it",
+	} {
+		for _, from := range []string{"Accept-Language", "Test-Language"} {
+			r := httptest.NewRequest("GET", "/verify/page", nil)
+			r.Header.Set("Accept", "text/html")
+			r.Header.Set(from, header)
+			began := time.Now()
+			body := w.do(r, "alice").Body.String()
+			assert.Less(t, time.Since(began), time.Second, "%s in %s", name, from)
+			want := "it"
+			switch {
+			case strings.HasPrefix(header, "zh"):
+				want = "zh-hant-tw"
+			case !strings.HasPrefix(header, "it"), from == "Test-Language" && strings.Contains(header, ","):
+				want = "en" // the host's own word is one tag
+			}
+			assert.Contains(t, body, fmt.Sprintf(`<html lang=%q`, want), "%s in %s", name, from)
+		}
+	}
 }
 
 func TestLanguageIsTheHostsToSay(t *testing.T) {
