@@ -42,7 +42,7 @@ func TestAllocations(t *testing.T) {
 		{"gate", func() { serve(t, gate, gated, nil, 200) }, 9},
 		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 25},
 		{"fresh webhook", func() { fresh[0](); fresh = fresh[1:] }, 61},
-		{"status", func() { serve(t, kit, status, nil, 200) }, 32},
+		{"status", func() { serve(t, kit, status, nil, 200) }, 29},
 	} {
 		assert.Equal(t, tt.want, testing.AllocsPerRun(runs, tt.request)-none, tt.name)
 	}

@@ -135,7 +135,7 @@ func (k *Kit) claimURL(provider, reference string) string {
 // claimProvider is the one that ?provider= names, or the first, of those that take
 // claims.
 func (k *Kit) claimProvider(r *http.Request) (identity.Provider, identity.ClaimVerifier, bool) {
-	name := r.URL.Query().Get("provider")
+	name, _ := parameter(r, "provider")
 	for _, p := range k.cfg.Providers {
 		if v, ok := p.(identity.ClaimVerifier); ok && (name == "" || name == p.Name()) {
 			return p, v, true

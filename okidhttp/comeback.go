@@ -128,7 +128,8 @@ func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, at address, a *atte
 
 // ownAttempt is the attempt that the request names, if it is the user's own.
 func (k *Kit) ownAttempt(r *http.Request) (address, bool) {
-	at, err := k.keys.openReference(r.URL.Query().Get("attempt"))
+	reference, _ := parameter(r, "attempt")
+	at, err := k.keys.openReference(reference)
 	if err != nil {
 		return address{}, false
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/okidkit/okidkit/identity"
@@ -92,14 +91,15 @@ func (k *Kit) SetKeys(keys [][]byte) error {
 	return nil
 }
 
-// ServeHTTP serves every route of the kit, by the last segment of the path, so
-// that it can be mounted anywhere: start, page (also at the mount itself),
-// webhook, success, error, status and claim.
+// ServeHTTP serves every route of the kit, directly below wherever it is mounted:
+// start, page (also at the mount itself), webhook, success, error, status and claim,
+// each with and without a slash at the end. Deeper paths are not found. Parameters of
+// the query that the kit does not know mean nothing.
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:] {
+	switch k.route(r.URL.Path) {
 	case "start":
 		k.start(w, r)
-	case "", "page":
+	case "page":
 		k.page(w, r)
 	case "webhook":
 		k.webhook(w, r)
@@ -118,10 +118,11 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // provider is the one that ?provider= names, or the default.
 func (k *Kit) provider(r *http.Request) (identity.Provider, bool) {
-	if !strings.Contains(r.URL.RawQuery, "provider=") {
+	name, _ := parameter(r, "provider")
+	if name == "" {
 		return k.cfg.Providers[0], true
 	}
-	p, ok := k.providers[r.URL.Query().Get("provider")]
+	p, ok := k.providers[name]
 	return p, ok
 }
 
@@ -136,15 +137,15 @@ func (k *Kit) subject(r *http.Request) (string, subjectHash) {
 	return s, hashSubject(s)
 }
 
-// url is a URL under the mount.
+// url is a URL under the mount. The query has names and values by turns, of which those
+// without a value are left out.
 func (k *Kit) url(route string, query ...string) string {
-	u := k.cfg.PublicURL + "/" + route
+	u, separator := k.cfg.PublicURL+"/"+route, "?"
 	for i := 0; i+1 < len(query); i += 2 {
-		sep := "?"
-		if i > 0 {
-			sep = "&"
+		if value := query[i+1]; value != "" {
+			u += separator + query[i] + "=" + url.QueryEscape(value)
+			separator = "&"
 		}
-		u += sep + query[i] + "=" + url.QueryEscape(query[i+1])
 	}
 	return u
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -98,12 +99,34 @@ func TestMounts(t *testing.T) {
 			assert.Equal(t, 303, do("GET", "/success?attempt="+a.Reference, "alice", "").Code)
 			assert.Equal(t, 202, do("POST", "/claim", "bob", `{"id":"session1"}`).Code)
 			assert.Equal(t, 404, do("GET", "/nothing", "alice", "").Code)
+			if name == "each handler by itself" {
+				return // the app's router says what they are called
+			}
+			assert.Equal(t, 200, do("GET", "/status/?attempt="+a.Reference+"?from=elsewhere", "alice", "").Code)
+			assert.Equal(t, 200, do("GET", "/", "bob", "").Code)
+			for _, deeper := range []string{"/webhook/start", "/start/webhook", "/page/page/", "/x/y/start"} {
+				for _, method := range []string{"GET", "POST"} {
+					assert.Equal(t, 404, do(method, deeper, "carol", "").Code, deeper)
+				}
+			}
 		})
 	}
 }
 
-// The page is what a bare visit to the mount shows.
+// The page is what a bare visit to the mount shows, if the app's router lets it through.
 func TestMountItselfIsThePage(t *testing.T) {
 	w := newWorld(t)
-	assert.Contains(t, w.get("alice", "/verify/").Body.String(), "Start verification")
+	mounted := chi.NewRouter()
+	mounted.Use(middleware.StripSlashes)
+	mounted.Mount("/verify", w.kit)
+	for name, app := range map[string]http.Handler{"bare": w.kit, "chi": mounted, "StripPrefix": http.StripPrefix("/verify", w.kit)} {
+		for _, target := range []string{"/verify", "/verify/"} {
+			r := httptest.NewRequest(http.MethodGet, target, nil)
+			r.Header.Set("Accept", "text/html")
+			r.Header.Set("Test-User", "alice")
+			rec := httptest.NewRecorder()
+			app.ServeHTTP(rec, r)
+			assert.Contains(t, rec.Body.String(), "Start verification", "%s %s", name, target)
+		}
+	}
 }

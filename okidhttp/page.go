@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"cmp"
 	"html/template"
 	"net/http"
 	"strings"
@@ -26,29 +27,24 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		k.unauthorized(w, r)
 		return
 	}
-	p, ok := k.provider(r)
-	if !ok {
-		k.problem(w, r, problemNoProvider, nil)
-		return
-	}
 	h, err := k.load(r.Context(), hash)
 	if err != nil {
 		k.observe(r.Context(), OutcomeStoreFailed, "error", err)
 		k.problem(w, r, problemStoreAway, nil)
 		return
 	}
-	query := r.URL.Query()
-	if !query.Has("attempt") {
-		k.startPage(w, r, h, p, k.returnTo(query.Get("return_to")))
+	reference, ok := parameter(r, "attempt")
+	if !ok {
+		k.startPage(w, r, h)
 		return
 	}
-	at, err := k.keys.openReference(query.Get("attempt"))
+	at, err := k.keys.openReference(reference)
 	a := h.find(at.attempt)
 	if err != nil || at.subject != hash || a == nil {
 		k.problem(w, r, problemNotFound, nil)
 		return
 	}
-	p, ok = k.providers[a.provider]
+	p, ok := k.providers[a.provider]
 	if a.status == identity.Created && !h.now.Before(a.expiresAt) {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, k.url("page"), http.StatusSeeOther) // nobody began, and nobody can
@@ -83,11 +79,15 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 func (a *attempt) usable(now time.Time) bool { return a.token != nil && now.Before(a.expiresAt) }
 
 // startPage shows the button, or sends on who needs none.
-func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held, p identity.Provider, returnTo string) {
+func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held) {
+	p, ok := k.provider(r)
+	if !ok {
+		k.problem(w, r, problemNoProvider, nil)
+		return
+	}
+	wish := k.startWish(r)
 	if k.counts(h.grant(), h.now) {
-		if returnTo == "" {
-			returnTo = k.cfg.AfterSuccess
-		}
+		returnTo := cmp.Or(wish.returnTo, k.cfg.AfterSuccess)
 		if k.isPage(returnTo) {
 			k.render(w, r, http.StatusOK, &MessagePage{Kind: "verified", Title: problemVerified.Title, Message: problemVerified.Detail})
 			return
@@ -96,7 +96,7 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held, p ident
 		http.Redirect(w, r, returnTo, http.StatusSeeOther)
 		return
 	}
-	page := StartPage{StartURL: k.url("start"), ReturnTo: returnTo}
+	page := StartPage{StartURL: k.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r))}
 	if p.Name() != k.cfg.Providers[0].Name() { // not every provider can be compared itself
 		page.StartURL = k.url("start", "provider", p.Name())
 	}
@@ -129,13 +129,18 @@ var startWords = map[identity.Status]struct{ title, message, button string }{
 	identity.Verified: {"Please verify again", "Your verification does not count any more. Please verify again.", "Start verification"}, // for Config.MaxAge, say
 }
 
-// isPage reports whether a target is the kit's own page, which must not lead to
-// itself.
+// isPage reports whether a target is the kit's own page, or leads there, which must not
+// lead to itself.
 func (k *Kit) isPage(target string) bool {
 	u, err := k.publicURL.Parse(target)
 	if err != nil || u.Host != k.publicURL.Host {
 		return false
 	}
-	mount := strings.TrimSuffix(k.publicURL.Path, "/")
-	return u.Path == mount || u.Path == mount+"/" || u.Path == mount+"/page"
+	mount, path := strings.TrimRight(k.publicURL.Path, "/"), strings.TrimRight(u.Path, "/")
+	for _, own := range []string{"", "/page", "/start"} {
+		if strings.EqualFold(path, mount+own) { // as some routers do
+			return true
+		}
+	}
+	return false
 }

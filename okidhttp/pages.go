@@ -42,9 +42,9 @@ type StartPage struct {
 	// Message and Button are English texts, for T, that go with it.
 	Last                   identity.Status
 	Title, Message, Button string
-	// StartURL is where the button posts to, with ReturnTo as return_to and a
-	// language as locale.
-	StartURL, ReturnTo string
+	// StartURL is where the button posts to, with ReturnTo as return_to and Locale, the
+	// provider's language, as locale.
+	StartURL, ReturnTo, Locale string
 	// ResultURL shows the result of the last attempt if that is still to come,
 	// and is "" if not.
 	ResultURL string
@@ -152,7 +152,7 @@ func pagesWith(host *template.Template, texts *texts) (*template.Template, error
 	const somewhere = "https://app.example/"
 	for _, sample := range []pageData{
 		&StartPage{Title: "T", Message: "M", Button: "B", StartURL: somewhere},
-		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", ResultURL: somewhere},
+		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", Locale: "en", ResultURL: somewhere},
 		&SDKPage{Boot: "function () {}", SuccessURL: somewhere, ErrorURL: somewhere, StatusURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
 		&PendingPage{StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
 		&PendingPage{Stopped: true, StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},

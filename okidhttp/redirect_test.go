@@ -509,3 +509,21 @@ func TestPageOfAnotherProvider(t *testing.T) {
 	assert.Equal(t, 405, w.do(httptest.NewRequest("POST", "/verify/page", nil), "alice").Code)
 	assert.Equal(t, 405, w.do(httptest.NewRequest("POST", "/verify/success", nil), "alice").Code)
 }
+
+// A page that the host has named as its own is never one that leads to itself.
+func TestAfterSuccessIsTheKitsOwnPage(t *testing.T) {
+	for _, target := range []string{"/verify", "/verify/", "/verify/page", "/verify/page/?x=1", "/verify/start", "/Verify/PAGE", "/verify/%70age", "https://app.example/verify/page"} {
+		w := newWorld(t, func(c *Config) { c.AfterSuccess = target })
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		rec := w.get("alice", "/verify/page")
+		assert.Equal(t, 200, rec.Code, target)
+		assert.Contains(t, rec.Body.String(), "Already verified", target)
+	}
+	for _, target := range []string{"/verify/pages", "/page", "/verified", "https://other.example/verify/page", "/verify/status"} {
+		w := newWorld(t, func(c *Config) { c.AfterSuccess = target })
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		assert.Equal(t, target, w.get("alice", "/verify/page").Header().Get("Location"))
+	}
+}

@@ -45,10 +45,11 @@ const (
 
 // Start begins a verification, or resumes the one that the user has begun: a
 // same-origin POST, with the optional form values return_to (a page of the
-// host's to go to afterwards) and locale.
+// host's to go to afterwards) and locale. What cannot be used of them is ignored.
 //
-// A browser's form gets 303 to the page. A client that does not accept HTML gets
-// JSON, 201 for a new attempt and 200 for a resumed one:
+// A browser's form gets 303 to the page, and so does its GET, which begins nothing. A
+// client that does not accept HTML gets JSON, 201 for a new attempt and 200 for a
+// resumed one:
 //
 //	{"attempt":"…","process_token":"…","expires_at":"…","page_url":"…","sdk":{"script_url":"…","config":{…}}}
 //
@@ -62,6 +63,10 @@ const (
 func (k *Kit) Start() http.Handler { return http.HandlerFunc(k.start) }
 
 func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && wantsPage(r) {
+		k.toStartPage(w, r, k.startWish(r))
+		return
+	}
 	if !k.allow(w, r, http.MethodPost) {
 		return
 	}
@@ -79,7 +84,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	input, bad, err := k.readStartInput(w, r)
+	wish, bad, err := k.readStartWish(w, r)
 	if bad != nil {
 		k.refuse(w, r, *bad)
 		return
@@ -94,7 +99,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 	}
 	s := starter{
 		kit: k, subject: subject, hash: hash, provider: p, sent: sent,
-		context: attemptContext{returnTo: k.returnTo(input.ReturnTo), locale: input.Locale},
+		context: attemptContext{returnTo: wish.returnTo, locale: wish.locale},
 	}
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
 		s.context.metadata = append(s.context.metadata, pair{name: name, value: sent[name]})
@@ -140,17 +145,42 @@ func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Pro
 	}{s.reference, s.session.Token, s.session.ExpiresAt, pageURL, claimURL, p.SDK(s.session, s.locale)})
 }
 
-// startInput is what a client may say about the attempt.
-type startInput struct {
-	ReturnTo string `json:"return_to"`
-	Locale   string `json:"locale"`
+// toStartPage leads a browser to the page with the button, which will send what this
+// request says.
+func (k *Kit) toStartPage(w http.ResponseWriter, r *http.Request, wish startWish) {
+	provider, _ := parameter(r, "provider")
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, k.url("page", "return_to", wish.returnTo, "locale", wish.locale, "provider", provider), http.StatusSeeOther)
+}
+
+// startWish is what a client may say about the attempt. What cannot be granted is "".
+type startWish struct {
+	returnTo string
+	locale   string
+}
+
+// startWish is what the query says.
+func (k *Kit) startWish(r *http.Request) startWish {
+	returnTo, _ := parameter(r, "return_to")
+	locale, _ := parameter(r, "locale")
+	return startWish{k.returnTo(returnTo), locality(locale)}
 }
 
 var localePattern = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
 
-// readStartInput reads the query, and a body that is a form or JSON. The problem says
-// that the body cannot be had, the error that it cannot be used.
-func (k *Kit) readStartInput(w http.ResponseWriter, r *http.Request) (in startInput, bad *problem, err error) {
+// locality is a language tag as it may be handed on, or "" if this is none.
+func locality(locale string) string {
+	if len(locale) <= maxTag {
+		if tag := hyphenated(locale); localePattern.MatchString(tag) {
+			return tag
+		}
+	}
+	return ""
+}
+
+// readStartWish reads a body that is a form or JSON, and for what that does not say the
+// query. The problem says that the body cannot be had, the error that it cannot be used.
+func (k *Kit) readStartWish(w http.ResponseWriter, r *http.Request) (wish startWish, bad *problem, err error) {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	parsed := mediaType == "application/x-www-form-urlencoded" && r.PostForm != nil || mediaType == "multipart/form-data" && r.MultipartForm != nil
 	if !parsed { // by somebody in front of us, who looks for a token of theirs
@@ -161,33 +191,57 @@ func (k *Kit) readStartInput(w http.ResponseWriter, r *http.Request) (in startIn
 			r.Body = io.NopCloser(bytes.NewReader(body.bytes))
 			defer func() { r.Body = http.NoBody }()
 		case bad.Code == problemSlowBody.Code, bad.Code == problemBusy.Code:
-			return in, bad, nil
+			return wish, bad, nil
 		case bad.Code != problemBodyRead.Code: // which is as good as none
-			return in, nil, errors.New(bad.Detail)
+			return wish, nil, errors.New(bad.Detail)
 		}
 	}
+	var said startWish
 	if mediaType == "application/json" {
-		body, err := io.ReadAll(r.Body)
-		if err == nil && len(body) > 0 {
-			err = json.Unmarshal(body, &in)
-		}
-		if err != nil {
-			return in, nil, errors.New("body is not JSON of the documented form")
-		}
+		said, err = readStartJSON(r.Body)
 	} else {
-		err := r.ParseForm()
-		if err == nil && mediaType == "multipart/form-data" {
-			err = r.ParseMultipartForm(maxStartBody)
-		}
-		if err != nil {
-			return in, nil, errors.New("body is not a form")
-		}
-		in = startInput{ReturnTo: r.Form.Get("return_to"), Locale: r.Form.Get("locale")}
+		said, err = readStartForm(r, mediaType)
 	}
-	if in.Locale != "" && !localePattern.MatchString(in.Locale) {
-		return in, nil, errors.New("locale is not a language tag")
+	if err != nil {
+		return wish, nil, err
 	}
-	return in, nil, nil
+	wish = k.startWish(r)
+	wish.returnTo = cmp.Or(k.returnTo(said.returnTo), wish.returnTo)
+	wish.locale = cmp.Or(locality(said.locale), wish.locale)
+	return wish, nil, nil
+}
+
+// readStartJSON reads an object. Its other members mean nothing, whatever they are.
+func readStartJSON(body io.Reader) (said startWish, err error) {
+	var members map[string]json.RawMessage // a struct's would be found in any letter case
+	b, err := io.ReadAll(body)
+	if err == nil && len(b) > 0 {
+		err = json.Unmarshal(b, &members)
+	}
+	if returnTo := members["return_to"]; err == nil && returnTo != nil {
+		err = json.Unmarshal(returnTo, &said.returnTo)
+	}
+	if err != nil {
+		return said, errors.New("body is not JSON of the documented form")
+	}
+	_ = json.Unmarshal(members["locale"], &said.locale) // what is no text is no tag
+	return said, nil
+}
+
+// readStartForm reads a form of either kind, or none.
+func readStartForm(r *http.Request, mediaType string) (said startWish, err error) {
+	u := *r.URL
+	u.RawQuery = "" // which is no part of the form, and may have anything in it
+	form := r.WithContext(r.Context())
+	form.URL = &u
+	err = form.ParseForm()
+	if err == nil && mediaType == "multipart/form-data" {
+		err = form.ParseMultipartForm(maxStartBody)
+	}
+	if err != nil {
+		return said, errors.New("body is not a form")
+	}
+	return startWish{form.PostForm.Get("return_to"), form.PostForm.Get("locale")}, nil
 }
 
 // startMetadata is what the host sends along.

@@ -1,0 +1,62 @@
+package okidhttp
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// routes are the last segments of the paths that the kit serves.
+var routes = [...]string{"start", "page", "webhook", "success", "error", "status", "claim"}
+
+// route is which of the routes a path leads to, and "" if none. A slash at the end, or
+// several, mean nothing, and the mount itself is the page.
+//
+// The kit may see less or more of a path than the browser does: http.StripPrefix and
+// routers take the mount away, proxies take away or add what comes before it, and a
+// host may have mounted the kit elsewhere than Config.PublicURL says. So a route is one
+// if it stands behind the last segment of PublicURL's path, or if there is no more than
+// one segment before it.
+func (k *Kit) route(path string) string {
+	last, rest := lastSegment(path)
+	before, rest := lastSegment(rest)
+	mount, _ := lastSegment(k.publicURL.Path)
+	shallow := strings.Trim(rest, "/") == ""
+	switch {
+	case isRoute(last) && (before == mount || shallow && !isRoute(before)):
+		return last
+	case last == mount, last == "", before == "" && strings.HasSuffix(path, "/"):
+		return "page"
+	}
+	return ""
+}
+
+func isRoute(segment string) bool { return slices.Contains(routes[:], segment) }
+
+// lastSegment cuts the last segment that is not empty off a path.
+func lastSegment(path string) (segment, rest string) {
+	path = strings.TrimRight(path, "/")
+	i := strings.LastIndexByte(path, '/') + 1
+	return path[i:], path[:i]
+}
+
+// parameter is the first value that the query of a request has for a name, and whether
+// it has the name at all; a value that cannot be read is "". Whatever else there is in
+// the query changes nothing. A second question mark begins another parameter, since
+// providers append theirs to URLs that have a query already.
+func parameter(r *http.Request, name string) (value string, ok bool) {
+	isSeparator := func(c rune) bool { return c == '&' || c == '?' }
+	for pair := range strings.FieldsFuncSeq(r.URL.RawQuery, isSeparator) {
+		key, value, _ := strings.Cut(pair, "=")
+		if key, err := url.QueryUnescape(key); err != nil || key != name {
+			continue
+		}
+		value, err := url.QueryUnescape(value)
+		if err != nil {
+			value = ""
+		}
+		return value, true
+	}
+	return "", false
+}
