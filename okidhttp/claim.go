@@ -80,7 +80,7 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 	case errors.Is(err, identity.ErrUnavailable):
-		k.observe(ctx, OutcomeProviderFailed, "provider", p.Name(), "error", err)
+		k.failed(ctx, OutcomeProviderFailed, err, "provider", p.Name())
 		k.problem(w, r, problemProviderAway, nil)
 		return
 	case errors.Is(err, identity.ErrMalformed):
@@ -288,9 +288,11 @@ func (c *claimer) ask(ctx context.Context, h *held, a *attempt) (*attempt, *prob
 	ctx, cancel := context.WithTimeout(ctx, returnWait)
 	defer cancel()
 	n, err := k.fetch(ctx, a, c.id)
+	if err != nil {
+		k.failed(ctx, OutcomeProviderFailed, err, "attempt", at.attempt)
+	}
 	ctx = context.WithoutCancel(ctx) // the claim is used, so what comes of it is written
 	if err != nil {
-		k.observe(ctx, OutcomeProviderFailed, "attempt", at.attempt, "error", err)
 		err = errors.Join(k.rewriteAttempt(ctx, at, c.take), k.keepQuiet(ctx, at, err))
 	} else {
 		h.now, h.readAt = h.clock(k), k.cfg.Now()
@@ -303,7 +305,7 @@ func (c *claimer) ask(ctx context.Context, h *held, a *attempt) (*attempt, *prob
 				return a, nil, nil
 			}
 		case errors.Is(err, errStore):
-			k.observe(ctx, OutcomeStoreFailed, "attempt", at.attempt, "error", err)
+			k.failed(ctx, OutcomeStoreFailed, err, "attempt", at.attempt)
 		}
 	}
 	h, reloaded := k.load(ctx, c.hash)
@@ -377,7 +379,7 @@ func (c *claimer) user(ctx context.Context) (by address, used bool, err error) {
 		err = errCorrupt
 	}
 	if err != nil {
-		return address{}, false, storeError(err)
+		return address{}, false, storeError(ctx, err)
 	}
 	return addressAt(rec.Value[1:]), true, nil
 }
@@ -396,7 +398,7 @@ func (c *claimer) use(ctx context.Context, id attemptID) error {
 	case err != nil:
 		return err
 	case !used:
-		return storeError(store.ErrConflict) // it has just ended, after all these years
+		return storeError(ctx, store.ErrConflict) // it has just ended, after all these years
 	case by != mine:
 		return errClaimTaken
 	}

@@ -27,11 +27,16 @@ type claimProvider struct {
 	keysAway  bool
 	verifying func() // is called by VerifyClaim; may be nil
 	asking    func() // is called by Fetch; may be nil
+	hanging   bool   // Fetch waits for the end of its context
 }
 
 func (p *claimProvider) Fetch(ctx context.Context, id string) (identity.Notice, error) {
 	if p.asking != nil {
 		p.asking()
+	}
+	if p.hanging {
+		<-ctx.Done()
+		return identity.Notice{}, fmt.Errorf("%w: %w", identity.ErrUnavailable, ctx.Err())
 	}
 	return p.fakeProvider.Fetch(ctx, id)
 }

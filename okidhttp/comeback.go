@@ -51,7 +51,7 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 	ctx := r.Context()
 	h, err := k.load(ctx, at.subject)
 	if err != nil {
-		k.observe(ctx, OutcomeStoreFailed, "error", err)
+		k.failed(ctx, OutcomeStoreFailed, err)
 		k.problem(w, r, problemStoreAway, nil)
 		return
 	}

@@ -215,11 +215,12 @@ type Config struct {
 	MaxInFlight int
 
 	// Logger gets what happens, with constant messages and without secrets or
-	// personal data. Nil: slog.Default().
+	// personal data. Of what strangers can cause at will it gets ten lines a second of
+	// each kind, and how many more there were. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// Observe, if not nil, is called with every outcome that Logger also gets:
-	// one of the Outcome constants, so that it can feed a counter. It must
+	// Observe, if not nil, is called with every outcome, also where Logger is spared
+	// what comes too often: one of the Outcome constants, so that it can feed a counter. It must
 	// return at once and be safe for concurrent use.
 	Observe func(ctx context.Context, o Outcome)
 

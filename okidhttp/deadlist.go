@@ -53,7 +53,7 @@ func (k *Kit) loadList(ctx context.Context, shard int) (*deadList, error) {
 		err = l.decode(rec.Value)
 	}
 	if err != nil {
-		return nil, storeError(err)
+		return nil, storeError(ctx, err)
 	}
 	return l, nil
 }

@@ -45,7 +45,14 @@ var (
 	errUnchanged = errors.New("nothing to write")
 )
 
-func storeError(err error) error { return fmt.Errorf("%w: %w", errStore, err) }
+// storeError is an error of the store's. If its context was cancelled meanwhile it says
+// so, which not every store does.
+func storeError(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w: %w: %w", errStore, context.Canceled, err)
+	}
+	return fmt.Errorf("%w: %w", errStore, err)
+}
 
 // maxConflicts bounds how often one change is tried against others.
 const maxConflicts = 20
@@ -77,7 +84,7 @@ func (k *Kit) load(ctx context.Context, of subjectHash) (*held, error) {
 		h.record, err = decodeRecord(rec.Value, of)
 	}
 	if err != nil {
-		return nil, storeError(err)
+		return nil, storeError(ctx, err)
 	}
 	return h, nil
 }
@@ -131,7 +138,7 @@ func (k *Kit) write(ctx context.Context, key string, w store.Write) error {
 		err = k.put(ctx, key, w)
 	}
 	if err != nil {
-		return storeError(err)
+		return storeError(ctx, err)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func (k *Kit) Erase(ctx context.Context, subject string) error {
 	defer cancel()
 	hash := hashSubject(subject)
 	if err := k.cfg.Store.Delete(ctx, hash.key()); err != nil {
-		return storeError(err)
+		return storeError(ctx, err)
 	}
 	return k.unlist(ctx, hash)
 }

@@ -33,7 +33,7 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 		case err == nil:
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, g)))
 		case !errors.Is(err, ErrNotVerified):
-			k.observe(r.Context(), OutcomeStoreFailed, "error", err)
+			k.failed(r.Context(), OutcomeStoreFailed, err)
 			k.problem(w, r, problemStoreAway, nil)
 		case wantsPage(r):
 			http.Redirect(w, r, k.pageFor(r), http.StatusSeeOther)

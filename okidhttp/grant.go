@@ -109,7 +109,7 @@ func (k *Kit) grant(ctx context.Context, subject subjectHash) (*Grant, error) {
 		g, err = decodeGrant(rec.Value, subject)
 	}
 	if err != nil {
-		return nil, storeError(err)
+		return nil, storeError(ctx, err)
 	}
 	if !k.counts(g, rec.Now) {
 		return nil, ErrNotVerified

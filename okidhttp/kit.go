@@ -29,6 +29,7 @@ type Kit struct {
 	webhooks, claims, starts         bodies
 	webhooksInFlight, claimsInFlight atomic.Int64
 	claimTurns, startTurns           turns
+	lines                            lines
 }
 
 // New checks the configuration and returns the kit. The error names every
@@ -131,7 +132,7 @@ func (k *Kit) provider(r *http.Request) (identity.Provider, bool) {
 func (k *Kit) subject(r *http.Request) (string, subjectHash) {
 	s, err := k.cfg.Subject(r)
 	if err != nil {
-		k.cfg.Logger.DebugContext(r.Context(), "okidhttp: no subject", "error", err)
+		k.log(r.Context(), slog.LevelDebug, "subject", "okidhttp: no subject", "error", err)
 		return "", subjectHash{}
 	}
 	return s, hashSubject(s)
@@ -220,6 +221,9 @@ const (
 	OutcomeProviderFailed Outcome = "provider_failed"
 	// OutcomeStoreFailed: the store could not be read or written.
 	OutcomeStoreFailed Outcome = "store_failed"
+	// OutcomeClientGone: a request was not dealt with because its client had hung up,
+	// or Run ended meanwhile.
+	OutcomeClientGone Outcome = "client_gone"
 	// OutcomeStarted: an attempt was started at the provider.
 	OutcomeStarted Outcome = "started"
 	// OutcomeLimited: an attempt was refused by Config.StartLimit.
@@ -230,7 +234,7 @@ const (
 // and no more than debug if it is a matter of course.
 func (o Outcome) level() slog.Level {
 	switch o {
-	case OutcomeDuplicate, OutcomeLate, OutcomeInFlight, OutcomeQueued:
+	case OutcomeDuplicate, OutcomeLate, OutcomeInFlight, OutcomeQueued, OutcomeClientGone:
 		return slog.LevelDebug
 	case OutcomeApplied, OutcomeHeld, OutcomeVetoed, OutcomeDocumentRefused, OutcomeStarted, OutcomeLimited:
 		return slog.LevelInfo
@@ -238,17 +242,32 @@ func (o Outcome) level() slog.Level {
 	return slog.LevelWarn
 }
 
+// counts reports whether each line about an outcome counts by itself. It comes of what
+// is authentic and happens once; all others can be caused as often as somebody likes.
+func (o Outcome) counts() bool {
+	switch o {
+	case OutcomeApplied, OutcomeQueued, OutcomeHeld, OutcomeVetoed, OutcomeDocumentRefused, OutcomeUnreadable, OutcomeStarted,
+		OutcomeCallbackFailed, OutcomeDeadLetter, OutcomeUnaddressable, OutcomeNoVerdict:
+		return true
+	}
+	return false
+}
+
 // observe logs an outcome and counts it.
 func (k *Kit) observe(ctx context.Context, o Outcome, args ...any) {
-	if level := o.level(); k.cfg.Logger.Enabled(ctx, level) {
+	switch level := o.level(); {
+	case !k.cfg.Logger.Enabled(ctx, level):
+	case o.counts():
 		k.cfg.Logger.Log(ctx, level, "okidhttp: "+string(o), args...)
+	default:
+		k.log(ctx, level, string(o), "okidhttp: "+string(o), args...)
 	}
 	if k.cfg.Observe == nil {
 		return
 	}
 	defer func() {
 		if v := recover(); v != nil { // a counter is no reason to lose what is being done
-			k.cfg.Logger.ErrorContext(ctx, "okidhttp: Config.Observe panicked", "panic", fmt.Sprint(v))
+			k.log(ctx, slog.LevelError, "observe", "okidhttp: Config.Observe panicked", "panic", fmt.Sprint(v))
 		}
 	}()
 	k.cfg.Observe(ctx, o)
@@ -258,10 +277,10 @@ func (k *Kit) observe(ctx context.Context, o Outcome, args ...any) {
 // error if there is one. It makes nothing for a log that does not want it.
 func (k *Kit) observeNotice(ctx context.Context, o Outcome, n identity.Notice, id attemptID, err error) {
 	switch {
+	case err != nil:
+		k.failed(ctx, o, err, "notice", n, "attempt", id)
 	case !k.cfg.Logger.Enabled(ctx, o.level()):
 		k.observe(ctx, o)
-	case err != nil:
-		k.observe(ctx, o, "notice", n, "attempt", id, "error", err)
 	default:
 		k.observe(ctx, o, "notice", n, "attempt", id)
 	}

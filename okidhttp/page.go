@@ -29,7 +29,7 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 	}
 	h, err := k.load(r.Context(), hash)
 	if err != nil {
-		k.observe(r.Context(), OutcomeStoreFailed, "error", err)
+		k.failed(r.Context(), OutcomeStoreFailed, err)
 		k.problem(w, r, problemStoreAway, nil)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -175,7 +176,7 @@ func (k *Kit) render(w http.ResponseWriter, r *http.Request, status int, p pageD
 	*p.frame() = Frame{Nonce: nonce, Language: language, Direction: direction(language), Brand: k.cfg.Brand, texts: k.texts}
 	var body bytes.Buffer
 	if err := k.cfg.Pages.ExecuteTemplate(&body, p.template(), p); err != nil {
-		k.cfg.Logger.ErrorContext(r.Context(), "okidhttp: page cannot be rendered", "error", err)
+		k.log(r.Context(), slog.LevelError, "page", "okidhttp: page cannot be rendered", "error", err)
 		http.Error(w, problemInternal.Title, http.StatusInternalServerError)
 		return
 	}

@@ -2,6 +2,8 @@ package okidhttp
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -47,8 +49,12 @@ var (
 
 // problem answers with p. cause, if there is one, is only for the log.
 func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause error) {
-	if cause != nil {
-		k.cfg.Logger.WarnContext(r.Context(), "okidhttp: request failed", "code", p.Code, "error", cause)
+	switch ctx := r.Context(); {
+	case cause == nil:
+	case errors.Is(cause, errStore), gone(ctx, cause):
+		k.failed(ctx, OutcomeStoreFailed, cause)
+	default:
+		k.log(ctx, slog.LevelWarn, p.Code, "okidhttp: request failed", "code", p.Code, "error", cause)
 	}
 	h := w.Header()
 	if p.retryAfter > 0 {

@@ -63,7 +63,7 @@ func (k *Kit) takeQuestions(ctx context.Context) (second int64, got int, err err
 	defer cancel()
 	rec, err := k.cfg.Store.Get(get, quotaKey)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return 0, 0, storeError(err)
+		return 0, 0, storeError(ctx, err)
 	}
 	second = rec.Now.Unix()
 	taken := 0

@@ -194,7 +194,7 @@ func (k *Kit) refresh(ctx context.Context, at address, r refreshRequest) (identi
 	}
 	n, err := k.fetch(ctx, &asked, r.id)
 	if err != nil {
-		k.observe(ctx, OutcomeProviderFailed, "attempt", at.attempt, "error", err)
+		k.failed(ctx, OutcomeProviderFailed, err, "attempt", at.attempt)
 		return "", errors.Join(err, k.keepQuiet(ctx, at, err))
 	}
 	outcome, err := k.deliver(ctx, at, n, fromFetch, asked.status)

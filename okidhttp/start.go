@@ -474,9 +474,9 @@ func (s *starter) ask(ctx context.Context, h *held, a *attempt) (*startedAttempt
 		err = fmt.Errorf("%w, %w: the token that it gave has expired already", identity.ErrRefused, identity.ErrUncertain)
 	}
 	if err != nil {
-		k.observe(ctx, OutcomeProviderFailed, "attempt", a.id, "error", err)
+		k.failed(ctx, OutcomeProviderFailed, err, "attempt", a.id)
 		if err := s.forget(ctx, a, errors.Is(err, identity.ErrUncertain)); err != nil {
-			k.observe(ctx, OutcomeStoreFailed, "attempt", a.id, "error", err)
+			k.failed(ctx, OutcomeStoreFailed, err, "attempt", a.id)
 		}
 		switch {
 		case errors.Is(err, identity.ErrRefused):

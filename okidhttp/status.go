@@ -97,9 +97,7 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 func (k *Kit) readStatus(ctx context.Context, at address) (statusBody, *problem) {
 	h, err := k.load(ctx, at.subject)
 	if err != nil {
-		if ctx.Err() == nil { // else it is the client who is gone
-			k.observe(ctx, OutcomeStoreFailed, "error", err)
-		}
+		k.failed(ctx, OutcomeStoreFailed, err)
 		return statusBody{}, &problemStoreAway
 	}
 	a := h.find(at.attempt)

@@ -123,7 +123,7 @@ func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, 
 	if outcome == OutcomeUnknownAttempt && k.cfg.OnUnknown != nil {
 		if err := k.callUnknown(ctx, n); err != nil {
 			err := &callbackError{event: Event{Verification: n.Verification, Metadata: n.Metadata}, err: err}
-			k.observe(ctx, OutcomeCallbackFailed, "notice", n, "error", err)
+			k.failed(ctx, OutcomeCallbackFailed, err, "notice", n)
 			k.problem(w, r, problemCallback, nil)
 			return
 		}

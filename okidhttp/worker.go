@@ -56,6 +56,7 @@ func (k *Kit) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-k.wake:
 		}
+		k.sumUp(ctx, k.lines.take(k.cfg.Now())...)
 		pause := pollEvery
 		n, err := w.round(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -123,7 +124,7 @@ func (w *worker) round(ctx context.Context) (int, error) {
 	keys, err := w.kit.cfg.Store.Due(dueCtx, dueLook)
 	cancel()
 	if err != nil {
-		err = storeError(err) // and the keys are those that could be found all the same
+		err = storeError(ctx, err) // and the keys are those that could be found all the same
 	}
 	rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	for _, key := range keys[:min(len(keys), dueBatch)] {
@@ -140,7 +141,9 @@ func (w *worker) round(ctx context.Context) (int, error) {
 			defer w.leave(key)
 			if err := w.kit.runRecord(ctx, key); err != nil {
 				w.failed.Store(true)
-				w.kit.observe(ctx, OutcomeStoreFailed, "error", err)
+				if !gone(ctx, err) {
+					w.kit.observe(ctx, OutcomeStoreFailed, "error", err)
+				}
 			}
 		}()
 	}
