@@ -44,6 +44,13 @@ func (k *Kit) admit(at address, a *attempt, n identity.Notice, src source, now t
 		return p.isOf(n) || current && same
 	})
 	if p != nil {
+		if src == fromWebhook && !p.isOf(n) && !a.hasSeen(n.Digest) {
+			// The same once more, and later: whoever is settling what was said before
+			// must not drop this along with it.
+			a.see(n.Digest)
+			a.events++
+			changed = true
+		}
 		return k.schedule(a, p, src, now, admission{changed: changed})
 	}
 	seen := src == fromWebhook && a.hasSeen(n.Digest) || src != fromClock && a.gaveUp(v.Status)

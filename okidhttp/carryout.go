@@ -114,7 +114,7 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 			return k.turn(ctx, w, a, basis, p.status, "")
 		case errors.Is(err, identity.ErrNotFound) && contradicts, err == nil && answer == identity.Verified && p.status != identity.Verified:
 			// What stands, or waits for its turn, stays.
-			return k.drop(ctx, w, a, basis, false)
+			return k.drop(ctx, w, a, basis, events, false)
 		case err != nil:
 			return "", fmt.Errorf("%w: %w", errProvider, err)
 		case !answer.Final() && answer != identity.Review:
@@ -125,7 +125,7 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 	}
 	switch next {
 	case "":
-		return k.drop(ctx, w, a, basis, settled)
+		return k.drop(ctx, w, a, basis, events, settled)
 	case identity.Verified:
 		if k.cfg.RequireReturn && !a.returned {
 			return k.hold(ctx, w)
@@ -303,7 +303,7 @@ func (k *Kit) tell(ctx context.Context, w *work, a *attempt) (Outcome, error) {
 // drop commits that a notice changes nothing, or, if the provider was asked and
 // its answer settled it, that nothing which waits to be settled does. A
 // verification of which the host may have heard all the same is revoked.
-func (k *Kit) drop(ctx context.Context, w *work, a *attempt, basis identity.Status, settled bool) (Outcome, error) {
+func (k *Kit) drop(ctx context.Context, w *work, a *attempt, basis identity.Status, events int64, settled bool) (Outcome, error) {
 	dropped := func(q *pending) bool { return q.event == w.event || settled && !q.applied }
 	if a.status != identity.Verified && a.status != identity.Revoked && w.mayKnow(a) {
 		if p := a.awaits(identity.Verified); p == nil && settled || p != nil && dropped(p) {
@@ -311,7 +311,7 @@ func (k *Kit) drop(ctx context.Context, w *work, a *attempt, basis identity.Stat
 		}
 	}
 	return OutcomeLate, k.commit(ctx, w, func(a *attempt, _ *pending) error {
-		if a.status != basis {
+		if a.status != basis || settled && a.events != events {
 			return errOvertaken
 		}
 		if settled && a.status == identity.Expired {

@@ -230,3 +230,19 @@ func TestClaimsDoNotPileUp(t *testing.T) {
 	}
 	assert.Len(t, marks, n-refused)
 }
+
+// A claim is used for one attempt: again for that, and for no other, not even of the
+// same user.
+func TestClaimIsUsedOnce(t *testing.T) {
+	w, _ := newClaimWorld(t)
+	c := claimer{kit: w.kit, hash: hashSubject("alice"), provider: "fake", id: "session1"}
+	for range 2 {
+		assert.NoError(t, c.use(t.Context(), attemptID{1}))
+	}
+	assert.ErrorIs(t, c.use(t.Context(), attemptID{2}), errClaimTaken)
+	c.hash = hashSubject("bob")
+	assert.ErrorIs(t, c.use(t.Context(), attemptID{1}), errClaimTaken)
+	require.NoError(t, w.store.Delete(t.Context(), c.key()))
+	require.NoError(t, w.store.Put(t.Context(), c.key(), store.Write{Value: []byte("?"), Version: 1, TTL: time.Hour}))
+	assert.ErrorIs(t, c.use(t.Context(), attemptID{1}), errCorrupt, "what cannot be read is not unused")
+}

@@ -183,3 +183,44 @@ func TestRefusalAfterAFailureThatWasNotTold(t *testing.T) {
 	assert.Equal(t, []string{"failed"}, w.host.heard())
 	assert.Equal(t, ReasonPolicy, w.host.last().Reason)
 }
+
+// A start whose process died before the token was written leaves an attempt that ends,
+// though the provider has told of it.
+func TestStartThatWasLeftBehindEnds(t *testing.T) {
+	for name, first := range map[string]notice{
+		"held":         {Status: identity.Verified},
+		"unknown word": {Status: ""},
+	} {
+		w := newWorld(t, func(c *Config) { c.RequireReturn = true })
+		w.provider.onStart = func(identity.StartRequest) error { w.store.breakDown(errStoreIsAway); return nil }
+		require.Equal(t, 503, w.tryStart("alice").Code)
+		w.store.breakDown(nil)
+		ref := w.provider.starts[0].Reference
+		first.Reference, first.ID = ref, "v1"
+		require.Equal(t, 200, w.webhook(first), name)
+		for range 30 {
+			w.later(time.Hour)
+		}
+		assert.Equal(t, []string{"expired"}, w.host.heard(), name)
+		assert.Equal(t, "expired", w.status("alice", ref), name)
+	}
+}
+
+// A verification that is told again while older news is being settled by asking is not
+// dropped with what the answer settles.
+func TestVerifiedAgainDuringAQuestion(t *testing.T) {
+	w, ref := relayed(t)
+	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	w.provider.answer(ref, "v1", identity.Review)
+	w.provider.asking = func() {
+		w.provider.asking = nil
+		require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified, Note: "a reviewer's"}))
+		w.provider.answer(ref, "v1", identity.Verified)
+	}
+	w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed})
+	w.later(time.Minute)
+	w.provider.away = identity.ErrUnavailable // the signed notice is enough
+	w.get("mallory", "/verify/success?attempt="+ref)
+	w.later(time.Minute)
+	assert.Equal(t, 200, w.gate("mallory"))
+}

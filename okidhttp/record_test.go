@@ -164,7 +164,7 @@ func TestPruneKeepsWhatCounts(t *testing.T) {
 		r.attempts = append(r.attempts, attempt{id: attemptID{byte(i)}, status: identity.Failed})
 	}
 	r.attempts[0].status, r.attempts[0].grant = identity.Verified, &Grant{VerifiedAt: time.Unix(1, 0)}
-	r.attempts[1].pending = []pending{{status: identity.Failed}}
+	r.attempts[1].pending = []pending{{status: identity.Verified, held: true}}
 	r.attempts[3].letters = []letter{{status: identity.Failed}}
 	r.attempts[2].status = identity.Started
 	r.prune()

@@ -514,7 +514,7 @@ func (s *starter) forget(ctx context.Context, failed *attempt, charged bool) err
 		if i := slices.IndexFunc(h.starts, failed.createdAt.Equal); i >= 0 && refunded {
 			h.starts = slices.Delete(h.starts, i, i+1)
 		}
-		return h.release(failed.id)
+		return s.kit.release(h, failed.id)
 	})
 }
 

@@ -328,7 +328,7 @@ func (k *Kit) runTask(ctx context.Context, h *held, due dueTask) error {
 	var err error
 	switch due.task {
 	case taskAbandon:
-		_, err = k.rewrite(ctx, at.subject, h, func(h *held) error { return h.release(due.attempt) })
+		_, err = k.rewrite(ctx, at.subject, h, func(h *held) error { return k.release(h, due.attempt) })
 	case taskExpire:
 		n := identity.Notice{Provider: a.provider, Reference: a.reference}
 		n.Verification = identity.Verification{ID: a.providerID, Status: identity.Expired}
@@ -363,9 +363,9 @@ func (k *Kit) runTask(ctx context.Context, h *held, due dueTask) error {
 	return nil
 }
 
-// release ends a Start's claim. An attempt that got no token, and of which
-// nothing was ever heard, is dropped.
-func (h *held) release(id attemptID) error {
+// release ends a Start's claim. An attempt that got no token, and of which nothing was
+// ever heard, is dropped. Another one ends like one that was started.
+func (k *Kit) release(h *held, id attemptID) error {
 	a := h.find(id)
 	if a == nil || a.askingTo.IsZero() {
 		return errUnchanged
@@ -373,6 +373,8 @@ func (h *held) release(id attemptID) error {
 	a.askingTo = time.Time{}
 	if a.unheardOf() {
 		h.attempts = slices.DeleteFunc(h.attempts, func(a attempt) bool { return a.id == id })
+	} else if a.expiresAt.IsZero() {
+		a.expiresAt = h.now.Add(k.cfg.StartedLimit)
 	}
 	return nil
 }

@@ -307,6 +307,7 @@ type fakeProvider struct {
 	onStart func(identity.StartRequest) error
 	answers map[string]identity.Notice // by id
 	away    error
+	asking  func() // called by Fetch after it has looked the answer up
 	fetches int
 }
 
@@ -336,12 +337,16 @@ func (p *fakeProvider) SDK(s identity.Session, locale string) identity.SDK {
 
 func (p *fakeProvider) Fetch(_ context.Context, id string) (identity.Notice, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.fetches++
-	if p.away != nil {
-		return identity.Notice{}, p.away
-	}
 	n, ok := p.answers[id]
+	away, asking := p.away, p.asking
+	p.mu.Unlock()
+	if asking != nil {
+		asking()
+	}
+	if away != nil {
+		return identity.Notice{}, away
+	}
 	if !ok {
 		return identity.Notice{}, identity.ErrNotFound
 	}
