@@ -111,7 +111,7 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 		switch {
 		case errors.Is(err, identity.ErrNotFound) && !a.status.Final() && p.status != identity.Verified:
 			// Nothing stands, and nobody can tell: what closes counts for more.
-			return k.turn(ctx, w, a, basis, p.status, "")
+			return k.turn(ctx, w, a, basis, events, p.status, "")
 		case errors.Is(err, identity.ErrNotFound) && contradicts, err == nil && answer == identity.Verified && p.status != identity.Verified:
 			// What stands, or waits for its turn, stays.
 			return k.drop(ctx, w, a, basis, events, false)
@@ -132,7 +132,7 @@ func (k *Kit) tryOnce(ctx context.Context, w *work) (Outcome, error) {
 		}
 		return k.verify(ctx, w, a, basis, events)
 	}
-	return k.turn(ctx, w, a, basis, next, "")
+	return k.turn(ctx, w, a, basis, events, next, "")
 }
 
 // verification is what a pending notice says. Of a replayed one the provider knows
@@ -197,11 +197,11 @@ func (k *Kit) verify(ctx context.Context, w *work, a *attempt, basis identity.St
 		}
 		if reason := k.refusesDocument(w.v.DocumentExpiry, w.h.clock(k)); reason != "" {
 			k.observe(ctx, OutcomeDocumentRefused, "attempt", w.at.attempt, "event", e.ID, "reason", reason)
-			return k.turn(ctx, w, a, basis, identity.Failed, reason)
+			return k.turn(ctx, w, a, basis, events, identity.Failed, reason)
 		}
 		if err := k.call(w.calls, k.cfg.Decide, e); vetoed(err) {
 			k.observe(ctx, OutcomeVetoed, "attempt", w.at.attempt, "event", e.ID, "error", e.scrub(err))
-			return k.turn(ctx, w, a, basis, identity.Failed, ReasonPolicy)
+			return k.turn(ctx, w, a, basis, events, identity.Failed, ReasonPolicy)
 		} else if err != nil {
 			return "", &callbackError{event: e, err: err}
 		}
@@ -239,14 +239,14 @@ func (k *Kit) hold(ctx context.Context, w *work) (Outcome, error) {
 
 // turn gives the attempt a status that does not open the gate, or closes it, and
 // then tells the host of that in place of the notice that led there.
-func (k *Kit) turn(ctx context.Context, w *work, a *attempt, basis, next identity.Status, reason string) (Outcome, error) {
+func (k *Kit) turn(ctx context.Context, w *work, a *attempt, basis identity.Status, events int64, next identity.Status, reason string) (Outcome, error) {
 	if w.mayKnow(a) {
 		next = identity.Revoked
 	}
 	sealed := k.sealNotice(w.at, *w.v)
 	var event int64
 	err := k.commit(ctx, w, func(a *attempt, p *pending) error {
-		if a.status != basis {
+		if a.status != basis || a.events != events {
 			return errOvertaken
 		}
 		now := w.h.clock(k)
@@ -307,7 +307,7 @@ func (k *Kit) drop(ctx context.Context, w *work, a *attempt, basis identity.Stat
 	dropped := func(q *pending) bool { return q.event == w.event || settled && !q.applied }
 	if a.status != identity.Verified && a.status != identity.Revoked && w.mayKnow(a) {
 		if p := a.awaits(identity.Verified); p == nil && settled || p != nil && dropped(p) {
-			return k.turn(ctx, w, a, basis, identity.Revoked, "")
+			return k.turn(ctx, w, a, basis, events, identity.Revoked, "")
 		}
 	}
 	return OutcomeLate, k.commit(ctx, w, func(a *attempt, _ *pending) error {
