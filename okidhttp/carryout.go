@@ -231,7 +231,7 @@ func (k *Kit) hold(ctx context.Context, w *work) (Outcome, error) {
 			return errOvertaken
 		}
 		p.held = true
-		p.unheard++
+		p.unheard = p.tries // whoever tried came no further than to this
 		a.lease = lease{}
 		return nil
 	})

@@ -224,3 +224,28 @@ func TestVerifiedAgainDuringAQuestion(t *testing.T) {
 	w.later(time.Minute)
 	assert.Equal(t, 200, w.gate("mallory"))
 }
+
+// Older news does not wait for a held verification, of which the host cannot have heard,
+// however often somebody tried.
+func TestOlderNewsIsToldWhileVerifiedIsHeld(t *testing.T) {
+	w, ref := relayed(t, func(c *Config) { c.ConfirmByFetch = true })
+	w.host.failing(func(Event) error { return errors.New("database is away") })
+	require.Equal(t, 500, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
+	w.provider.away = identity.ErrUnavailable
+	require.Equal(t, 503, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+	// A process takes the lease, and dies.
+	at, err := w.kit.keys.openReference(ref)
+	require.NoError(t, err)
+	require.NoError(t, w.kit.rewriteAttempt(t.Context(), at, func(h *held, a *attempt) error {
+		w.kit.takeLease(a, a.awaits(identity.Verified), h.now)
+		return nil
+	}))
+	w.provider.away = nil
+	w.host.failing(nil)
+	for range 5 {
+		w.later(time.Minute)
+	}
+	assert.Contains(t, w.host.heard()[1:], "failed")
+	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
+	assert.Equal(t, 403, w.gate("mallory"))
+}
