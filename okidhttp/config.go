@@ -13,8 +13,10 @@ import (
 	"path"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/store"
@@ -36,7 +38,8 @@ type Config struct {
 	// PublicURL is where the kit is mounted, as browsers and providers see it:
 	// "https://app.example.com/verify". Every URL that the kit hands out begins
 	// with it, and none is ever made from a request. It must be https, unless
-	// its host is a loopback address. Required.
+	// its host is a loopback address, and ASCII: internationalized names begin with
+	// "xn--". Required.
 	PublicURL string
 
 	// Keys seal references and what is personal: 32 random bytes each. The first
@@ -302,8 +305,10 @@ func (c *Config) complete() error {
 	if c.Subject == nil {
 		problem("Subject is nil: say who the user of a request is")
 	}
-	if err := checkPublicURL(c.PublicURL); err != nil {
+	if u, err := parsePublicURL(c.PublicURL); err != nil {
 		problem("PublicURL %w", err)
+	} else {
+		c.PublicURL = u.String()
 	}
 	for _, text := range checkKeys(c.Keys) {
 		problem("Keys%s", text)
@@ -372,7 +377,6 @@ func (c *Config) complete() error {
 		problem("MaxInFlight is negative")
 	}
 
-	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	if c.AfterSuccess == "" {
 		c.AfterSuccess = "/"
 	}
@@ -400,23 +404,58 @@ func isNil(v any) bool {
 	return v == nil || p.Kind() == reflect.Pointer && p.IsNil()
 }
 
-func checkPublicURL(s string) error {
+// parsePublicURL reads Config.PublicURL and writes it as browsers do, whose requests it
+// is compared with.
+func parsePublicURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case s == "":
-		return errors.New("is empty: say where the kit is mounted, as https://app.example.com/verify")
+		return nil, errors.New("is empty: say where the kit is mounted, as https://app.example.com/verify")
 	case err != nil:
-		return errors.New("cannot be read as a URL")
-	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Hostname() == "":
-		return errors.New("is not an absolute https URL")
+		return nil, errors.New("cannot be read as a URL")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+		return nil, errors.New("is not an absolute https URL")
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return errors.New("must have no user, query or fragment")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errors.New("must be https unless its host is a loopback address")
+		return nil, errors.New("must have no user, query or fragment")
 	case strings.Trim(u.Path, "/") != "" && path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/"):
-		return errors.New("has a path that browsers would rewrite")
+		return nil, errors.New("has a path that browsers would rewrite")
 	}
-	return nil
+	if u.Host, err = hostOf(u); err != nil {
+		return nil, err
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return nil, errors.New("must be https unless its host is a loopback address")
+	}
+	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
+	return u, nil
+}
+
+// hostOf is the host of a URL as browsers write it: in lower case, and with its port
+// only if the scheme has another one.
+func hostOf(u *url.URL) (string, error) {
+	host := strings.ToLower(u.Hostname())
+	for i := range len(host) {
+		if host[i] >= utf8.RuneSelf {
+			return "", errors.New("has a host that is not ASCII: write it as browsers send it, such as xn--bcher-kva.example")
+		}
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
+		host = "[" + ip.String() + "]"
+	}
+	if strings.Contains(host, "%") {
+		return "", errors.New("has a host that browsers do not know")
+	}
+	if u.Port() == "" {
+		return host, nil
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	switch {
+	case err != nil:
+		return "", errors.New("has a port that does not exist")
+	case u.Scheme == "https" && port == 443, u.Scheme == "http" && port == 80:
+		return host, nil
+	}
+	return host + ":" + strconv.FormatUint(port, 10), nil
 }
 
 func isLoopback(host string) bool {

@@ -10,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +72,10 @@ func TestNewRefuses(t *testing.T) {
 		"URL with a user":      {func(c *Config) { c.PublicURL = "https://u:p@app.example" }, "PublicURL must have no"},
 		"URL with dots":        {func(c *Config) { c.PublicURL = "https://app.example/a/../b" }, "PublicURL has a path"},
 		"URL with two slashes": {func(c *Config) { c.PublicURL = "https://app.example//verify" }, "PublicURL has a path"},
+		"URL not in ASCII":     {func(c *Config) { c.PublicURL = "https://bücher.example/verify" }, "PublicURL has a host that is not ASCII"},
+		"the same, escaped":    {func(c *Config) { c.PublicURL = "https://b%C3%BCcher.example/verify" }, "PublicURL has a host that is not ASCII"},
+		"URL with a zone":      {func(c *Config) { c.PublicURL = "https://[fe80::1%25eth0]/verify" }, "PublicURL has a host that browsers"},
+		"URL with no port":     {func(c *Config) { c.PublicURL = "https://app.example:65536/verify" }, "PublicURL has a port"},
 		"unreadable URL":       {func(c *Config) { c.PublicURL = "https://app.example/%zz" }, "PublicURL cannot be read"},
 		"unknown field":        {func(c *Config) { c.Keep = []identity.Field{"shoe_size"} }, "Keep[0]"},
 		"age":                  {func(c *Config) { c.AgeOver = []int{18, 0} }, "AgeOver[1]"},
@@ -119,6 +125,51 @@ func TestNewAcceptsLoopback(t *testing.T) {
 		kit, err := New(c)
 		if assert.NoError(t, err, u) {
 			assert.Equal(t, strings.TrimSuffix(u, "/")+"/page", kit.url("page"))
+		}
+	}
+}
+
+// However a host writes its URL, it is the one that browsers and providers see: they
+// start verifications, come back, and are let out again.
+func TestPublicURLAsBrowsersWriteIt(t *testing.T) {
+	for written, want := range map[string]string{
+		"https://app.example/verify":             "https://app.example/verify",
+		"HTTPS://App.Example/Verify/":            "https://app.example/Verify",
+		"https://app.example:443/verify":         "https://app.example/verify",
+		"https://app.example:0443/verify":        "https://app.example/verify",
+		"https://app.example:/verify":            "https://app.example/verify",
+		"https://app.example:8443/verify":        "https://app.example:8443/verify",
+		"https://app.example:80/verify":          "https://app.example:80/verify",
+		"http://LOCALHOST:80/verify":             "http://localhost/verify",
+		"http://localhost:443/verify":            "http://localhost:443/verify",
+		"https://[2001:DB8:0:0::00A]:443/verify": "https://[2001:db8::a]/verify",
+		"https://[2001:DB8::A]:8443/verify":      "https://[2001:db8::a]:8443/verify",
+		"https://xn--BCHER-kva.example/verify":   "https://xn--bcher-kva.example/verify",
+		"https://app.example/%C3%BCber/verify":   "https://app.example/%C3%BCber/verify",
+		"https://app.example/über mich":          "https://app.example/%C3%BCber%20mich",
+		"https://APP.example":                    "https://app.example",
+		"https://192.0.2.1:443":                  "https://192.0.2.1",
+	} {
+		w := newWorld(t, func(c *Config) { c.PublicURL, c.AfterSuccess = written, written })
+		assert.Equal(t, want+"/page", w.kit.url("page"), written)
+		u, err := url.Parse(want)
+		require.NoError(t, err)
+		origin := u.Scheme + "://" + u.Host
+
+		r := httptest.NewRequest(http.MethodPost, "http://10.0.0.7:8080/start", nil) // behind a proxy that changes Host
+		r.Header.Set("Origin", origin)
+		require.Equal(t, 201, w.do(r, "alice").Code, written)
+		r = httptest.NewRequest(http.MethodPost, "http://10.0.0.7:8080/start", nil)
+		r.Header.Set("Origin", strings.Replace(origin, "://", "://x", 1))
+		require.Equal(t, 403, w.do(r, "alice").Code, written)
+
+		a := w.provider.starts[0]
+		assert.Equal(t, want+"/webhook?provider=fake", a.CallbackURL)
+		assert.Equal(t, want+"/success?attempt="+a.Reference, a.SuccessURL)
+		require.Equal(t, 200, w.webhook(notice{Reference: a.Reference, ID: "v1", Status: identity.Verified}))
+		assert.Equal(t, 200, w.get("alice", "/page").Code, "AfterSuccess does not lead to itself: %s", written)
+		if u.Path != "" {
+			assert.Equal(t, "/members", w.kit.returnTo(origin+"/members"), written)
 		}
 	}
 }

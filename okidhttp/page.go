@@ -133,7 +133,10 @@ var startWords = map[identity.Status]struct{ title, message, button string }{
 // lead to itself.
 func (k *Kit) isPage(target string) bool {
 	u, err := k.publicURL.Parse(target)
-	if err != nil || u.Host != k.publicURL.Host {
+	if err != nil {
+		return false
+	}
+	if host, err := hostOf(u); err != nil || host != k.publicURL.Host {
 		return false
 	}
 	mount, path := strings.TrimRight(k.publicURL.Path, "/"), strings.TrimRight(u.Path, "/")

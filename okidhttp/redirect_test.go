@@ -512,7 +512,7 @@ func TestPageOfAnotherProvider(t *testing.T) {
 
 // A page that the host has named as its own is never one that leads to itself.
 func TestAfterSuccessIsTheKitsOwnPage(t *testing.T) {
-	for _, target := range []string{"/verify", "/verify/", "/verify/page", "/verify/page/?x=1", "/verify/start", "/Verify/PAGE", "/verify/%70age", "https://app.example/verify/page"} {
+	for _, target := range []string{"/verify", "/verify/", "/verify/page", "/verify/page/?x=1", "/verify/start", "/Verify/PAGE", "/verify/%70age", "https://app.example/verify/page", "HTTPS://APP.example:443/verify/page", "http://app.example:80/verify"} {
 		w := newWorld(t, func(c *Config) { c.AfterSuccess = target })
 		a := w.start("alice").Attempt
 		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))

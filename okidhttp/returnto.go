@@ -16,7 +16,7 @@ const maxReturnTo = 2048
 // as %2e. So the address is refused if it has anything that the two could read
 // differently, rather than repaired.
 func (k *Kit) returnTo(s string) string {
-	if s == "" {
+	if s == "" || len(s) > 4*maxReturnTo {
 		return ""
 	}
 	for _, c := range []byte(s) {
@@ -29,7 +29,7 @@ func (k *Kit) returnTo(s string) string {
 		return ""
 	}
 	if u.Scheme != "" || u.Host != "" {
-		if u.Scheme != k.publicURL.Scheme || !strings.EqualFold(u.Host, k.publicURL.Host) {
+		if host, err := hostOf(u); err != nil || host != k.publicURL.Host || u.Scheme != k.publicURL.Scheme {
 			return ""
 		}
 	}
