@@ -16,13 +16,8 @@ import (
 // says otherwise.
 func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h["Cache-Control"] = privateNoStore
-		if h["Vary"] == nil {
-			h["Vary"] = varyByUser
-		} else {
-			h.Add("Vary", varyByUser[0])
-		}
+		p := &passage{Context: r.Context()}
+		p.mark(w.Header())
 		subject, hash := k.subject(r)
 		if subject == "" {
 			k.unauthorized(w, r)
@@ -31,7 +26,8 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 		g, err := k.grant(r.Context(), hash)
 		switch {
 		case err == nil:
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, g)))
+			p.grant = g
+			next.ServeHTTP(w, r.WithContext(p))
 		case !errors.Is(err, ErrNotVerified):
 			k.failed(r.Context(), OutcomeStoreFailed, err)
 			k.problem(w, r, problemStoreAway, nil)
@@ -43,12 +39,38 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 	})
 }
 
-// These are shared by all answers. They have no room to grow, so that adding to
-// one copies it.
-var (
-	privateNoStore = []string{"private, no-store"}
-	varyByUser     = []string{"Cookie, Authorization, Accept"}
+const (
+	privateNoStore = "private, no-store"
+	varyByUser     = "Cookie, Authorization, Accept"
 )
+
+// passage is what one request takes through the gate, in one piece of memory: the
+// context for next, with the grant, and the header values of the answer, which are not
+// shared with any other.
+type passage struct {
+	context.Context
+	grant  *Grant
+	values [2]string
+}
+
+// mark keeps the answer from whoever it is not for.
+func (p *passage) mark(h http.Header) {
+	p.values = [...]string{privateNoStore, varyByUser}
+	h["Cache-Control"] = p.values[0:1:1]
+	if h["Vary"] == nil {
+		h["Vary"] = p.values[1:2:2]
+	} else {
+		h.Add("Vary", varyByUser)
+	}
+}
+
+// Value makes the grant the value of grantKey.
+func (p *passage) Value(key any) any {
+	if key == (grantKey{}) {
+		return p.grant
+	}
+	return p.Context.Value(key)
+}
 
 // pageFor is the kit's page, and remembers where the user wanted to go if that
 // can be gone to again.

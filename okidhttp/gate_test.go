@@ -1,9 +1,11 @@
 package okidhttp
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -199,4 +201,102 @@ func TestUnverifiedRetention(t *testing.T) {
 	assert.Equal(t, 200, w.gate("alice"))
 	assert.NotEmpty(t, w.record("alice").attempts)
 	assert.Empty(t, w.record("bob").attempts)
+}
+
+// What one answer's header becomes on its way out is no other answer's.
+func TestGateHeadersAreEachAnswersOwn(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	gate := w.kit.RequireVerified(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	var first http.Header
+	for i := range 3 {
+		r := httptest.NewRequest(http.MethodGet, "/members", nil)
+		r.Header.Set("Test-User", "alice")
+		rec := httptest.NewRecorder()
+		gate.ServeHTTP(rec, r)
+		h := rec.Header()
+		assert.Equal(t, http.Header{"Cache-Control": {"private, no-store"}, "Vary": {"Cookie, Authorization, Accept"}}, h)
+		if i == 0 {
+			first = h
+		}
+		for name := range h { // as middleware does that compresses, or rewrites
+			h[name][0] += ", edited"
+			h[name] = append(h[name], "added")
+		}
+		assert.Equal(t, []string{"private, no-store, edited", "added"}, first["Cache-Control"])
+		assert.Equal(t, []string{"Cookie, Authorization, Accept, edited", "added"}, first["Vary"])
+	}
+}
+
+// What a context is derived from the gate's ends with it, and finds what it had.
+func TestGateContext(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	type key struct{}
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "x"))
+	w.kit.RequireVerified(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		derived, stop := context.WithCancel(r.Context())
+		defer stop()
+		assert.Equal(t, "x", derived.Value(key{}))
+		grant, ok := GrantFrom(derived)
+		assert.True(t, ok)
+		assert.Equal(t, "fake", grant.Provider)
+		cancel()
+		assert.ErrorIs(t, derived.Err(), context.Canceled)
+	})).ServeHTTP(httptest.NewRecorder(), as("alice", httptest.NewRequestWithContext(ctx, "GET", "/members", nil)))
+}
+
+func as(user string, r *http.Request) *http.Request {
+	r.Header.Set("Test-User", user)
+	return r
+}
+
+// Middleware in front of the kit may have said something about every answer. What keeps
+// one user's answer from another holds all the same, and what it said stays.
+func TestHeadersOfOthers(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+	gate := w.kit.RequireVerified(http.NotFoundHandler())
+	requests := map[string]*http.Request{"gate, nobody": httptest.NewRequest("GET", "/members", nil)}
+	for name, accept := range map[string]string{"page": "text/html", "program": "application/json", "stream": "text/event-stream"} {
+		add := func(what, method, target string) {
+			r := httptest.NewRequest(method, target, nil)
+			r.Header.Set("Accept", accept)
+			requests[what+", "+name] = as("alice", r)
+		}
+		add("gate", "GET", "/members")
+		add("start", "POST", "/verify/start")
+		add("start by GET", "GET", "/verify/start")
+		add("start page", "GET", "/verify/page")
+		add("page", "GET", "/verify/page?attempt="+a)
+		add("success", "GET", "/verify/success?attempt="+a)
+		add("stranger", "GET", "/verify/success")
+		add("status", "HEAD", "/verify/status?attempt="+a)
+		add("status, none", "GET", "/verify/status?attempt=x")
+		add("nothing", "GET", "/verify/nothing")
+		add("method", "PUT", "/verify/claim")
+	}
+	for name, r := range requests {
+		rec := httptest.NewRecorder()
+		h := rec.Header()
+		h.Set("Cache-Control", "public, max-age=3600")
+		h.Set("Vary", "Origin")
+		h.Set("Referrer-Policy", "unsafe-url")
+		app := http.Handler(w.kit)
+		if r.URL.Path == "/members" {
+			app = gate
+		}
+		app.ServeHTTP(rec, r)
+		assert.Contains(t, h.Get("Cache-Control"), "no-store", name)
+		assert.NotContains(t, h.Get("Cache-Control"), "public", name)
+		assert.Equal(t, "Origin", h.Get("Vary"), name)
+		varies := strings.HasPrefix(name, "gate") || strings.HasPrefix(name, "status")
+		assert.Equal(t, varies, strings.Contains(strings.Join(h["Vary"], ", "), "Cookie"), name)
+		if h.Get("Content-Type") == "text/html; charset=utf-8" && !strings.HasPrefix(name, "gate") {
+			assert.Contains(t, []string{"no-referrer", "same-origin"}, h.Get("Referrer-Policy"), name)
+		}
+	}
 }

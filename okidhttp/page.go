@@ -112,9 +112,6 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held) {
 		}
 	}
 	page.Title, page.Message, page.Button = words.title, words.message, words.button
-	// With no-referrer the button's request would carry the origin "null", and
-	// older browsers, which send no Sec-Fetch-Site, would be refused.
-	w.Header().Set("Referrer-Policy", "same-origin")
 	k.render(w, r, http.StatusOK, &page)
 }
 

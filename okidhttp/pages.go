@@ -104,6 +104,8 @@ type pageData interface {
 	template() string
 	// sources is what its Content-Security-Policy allows beside the page itself.
 	sources() identity.Sources
+	// referrerPolicy is its Referrer-Policy.
+	referrerPolicy() string
 }
 
 func (*StartPage) template() string   { return "start.html" }
@@ -113,6 +115,12 @@ func (*MessagePage) template() string { return "message.html" }
 
 func (f *Frame) sources() identity.Sources   { return identity.Sources{} }
 func (p *SDKPage) sources() identity.Sources { return p.SDK.Sources }
+
+func (f *Frame) referrerPolicy() string { return "no-referrer" }
+
+// With no-referrer the button's request would carry the origin "null", and older
+// browsers, which send no Sec-Fetch-Site, would be refused.
+func (*StartPage) referrerPolicy() string { return "same-origin" }
 
 //go:embed pages
 var pageFiles embed.FS
@@ -184,13 +192,9 @@ func (k *Kit) render(w http.ResponseWriter, r *http.Request, status int, p pageD
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", contentSecurityPolicy(nonce, p.sources(), k.cfg.Brand.origin()))
 	h.Set("Permissions-Policy", permissionsPolicy(p.sources().Frame))
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
-	}
+	noStore(h)
 	h.Set("X-Content-Type-Options", "nosniff")
-	if h.Get("Referrer-Policy") == "" {
-		h.Set("Referrer-Policy", "no-referrer")
-	}
+	h.Set("Referrer-Policy", p.referrerPolicy())
 	w.WriteHeader(status)
 	_, _ = body.WriteTo(w) // the client is gone
 }

@@ -67,13 +67,18 @@ func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause e
 		k.render(w, r, p.Status, k.problemPage(r, p))
 		return
 	}
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
-	}
+	noStore(h)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone
+}
+
+// noStore keeps an answer out of caches, whatever middleware says of answers in general.
+func noStore(h http.Header) {
+	if !strings.Contains(h.Get("Cache-Control"), "no-store") {
+		h.Set("Cache-Control", "no-store")
+	}
 }
 
 // problemPage tells of a problem, with a way on.

@@ -368,6 +368,8 @@ func TestStatusStreamGoesOn(t *testing.T) {
 		assert.Contains(t, last.Body.String(), `"status":"verified"`)
 		done := open(id.FindStringSubmatch(last.Body.String())[1])
 		assert.Equal(t, 204, done.Code)
+		assert.Equal(t, "private, no-store", done.Header().Get("Cache-Control"))
+		assert.Equal(t, "Cookie, Authorization, Accept", done.Header().Get("Vary"))
 		assert.Empty(t, done.Body.String())
 	})
 }

@@ -150,6 +150,7 @@ func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Pro
 func (k *Kit) toStartPage(w http.ResponseWriter, r *http.Request, wish startWish) {
 	provider, _ := parameter(r, "provider")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
 	http.Redirect(w, r, k.url("page", "return_to", wish.returnTo, "locale", wish.locale, "provider", provider), http.StatusSeeOther)
 }
 
@@ -533,7 +534,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // unauthorized answers a request of nobody.
 func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request) {
 	if k.cfg.Unauthorized != nil {
-		w.Header().Set("Cache-Control", "private, no-store")
+		w.Header().Set("Cache-Control", privateNoStore)
 		k.cfg.Unauthorized.ServeHTTP(w, r)
 		return
 	}

@@ -57,6 +57,9 @@ func (b statusBody) tag() string {
 }
 
 func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", privateNoStore)
+	h.Add("Vary", varyByUser)
 	if !k.allow(w, r, http.MethodGet) {
 		return
 	}
@@ -75,9 +78,6 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 		k.stream(w, r, at, body)
 		return
 	}
-	h := w.Header()
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("Vary", "Cookie, Authorization, Accept")
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	etag := `"` + body.tag() + `"`
@@ -128,7 +128,6 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 	}
 	defer k.streams.leave(at.subject)
 	h := w.Header()
-	h.Set("Cache-Control", "private, no-store")
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	rc := http.NewResponseController(w)
