@@ -339,11 +339,10 @@ func testInjection(t *testing.T, chromium context.Context) {
 		u.forgive("status of 404")
 		u.open("/verify/page?" + query + template.URLQueryEscaper(evil))
 	}
-	u.forgive("status of 400")
-	u.submit("/verify/start", "locale", evil)
-	u.sees("Cannot be read")
-	u.submit("/verify/start", "return_to", evil)
-	u.sees("Begin")
+	for _, name := range []string{"locale", "return_to"} {
+		u.submit("/verify/start", name, evil)
+		u.sees("Begin")
+	}
 }
 
 // The example of docs/front-end.md works as it stands, under the policy that the

@@ -187,18 +187,15 @@ var badClaims = map[string]struct {
 		return strings.Replace(g, "{", `{"\u0069d":"b2dce275031c3785ec1b7ac89983c67e1a9f",`, 1)
 	}), 400},
 	"status twice": {claimBody(func(g string) string { return strings.Replace(g, "{", `{"applicationStatus":"declined",`, 1) }), 400},
-	"deep, twice": {claimBody(func(g string) string {
-		return strings.Replace(g, `"results":{`, `"results":{"status":"x","status":"y",`, 1)
-	}), 400},
-	"more behind": {claimBody(func(g string) string { return g + g }), 400},
-	"cut off":     {claimBody(func(g string) string { return g[:len(g)-1] }), 400},
-	"in a list":   {claimBody(func(g string) string { return "[" + g + "]" }), 400},
-	"in data.ocr": {claimBody(func(g string) string { return `{"data":{"ocr":` + g + `}}` }), 400},
-	"token alone": {claimBody(func(string) string { return `"x.y.z"` }), 400},
-	"null":        {claimBody(func(string) string { return "null" }), 400},
-	"empty":       {claimBody(func(string) string { return "" }), 400},
-	"BOM":         {claimBody(func(g string) string { return "\ufeff" + g }), 400},
-	"not UTF-8":   {claimBody(func(g string) string { return strings.Replace(g, "{", "{\"x\":\"\xff\",", 1) }), 400},
+	"more behind":  {claimBody(func(g string) string { return g + g }), 400},
+	"cut off":      {claimBody(func(g string) string { return g[:len(g)-1] }), 400},
+	"in a list":    {claimBody(func(g string) string { return "[" + g + "]" }), 400},
+	"in data.ocr":  {claimBody(func(g string) string { return `{"data":{"ocr":` + g + `}}` }), 400},
+	"token alone":  {claimBody(func(string) string { return `"x.y.z"` }), 400},
+	"null":         {claimBody(func(string) string { return "null" }), 400},
+	"empty":        {claimBody(func(string) string { return "" }), 400},
+	"BOM":          {claimBody(func(g string) string { return "\ufeff" + g }), 400},
+	"not UTF-8":    {claimBody(func(g string) string { return strings.Replace(g, "{", "{\"x\":\"\xff\",", 1) }), 400},
 	"1 000 levels": {claimBody(func(g string) string {
 		return strings.Replace(g, "{", `{"x":`+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+",", 1)
 	}), 400},

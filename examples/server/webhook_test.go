@@ -235,8 +235,6 @@ var badDeliveries = []struct {
 	{"timestamp in other digits", timestamp("١٧٥١٢٨٤٨٠٠"), 401},
 	{"timestamp with _", timestamp("1_751_284_800"), 401},
 	{"timestamp of RFC 1123", timestamp(now().UTC().Format(time.RFC1123)), 401},
-	{"timestamp without a zone", timestamp(now().UTC().Format("2006-01-02T15:04:05")), 401},
-	{"timestamp with a lower-case t", timestamp(strings.ToLower(now().UTC().Format(time.RFC3339))), 401},
 	{"timestamp a year ahead", sentAt(365 * 24 * time.Hour), 401},
 	{"timestamp a year ahead, in milliseconds", timestamp(strconv.FormatInt(now().Add(365*24*time.Hour).UnixMilli(), 10)), 401},
 	{"timestamp two minutes ahead", sentAt(2 * time.Minute), 401},
@@ -265,13 +263,11 @@ var badDeliveries = []struct {
 	{"two ids", replace(`"status"`, `"id":"ver_2","status"`), 400},
 	{"two statuses", replace(`"status"`, `"status":"failed","status"`), 400},
 	{"two references", replace(`"reference"`, `"reference":"r","reference"`), 400},
-	{"two unknown members", replace(`"status"`, `"x":{"y":[{"z":1,"z":1}]},"status"`), 400},
 	{"STATUS beside status", replace(`"status"`, `"STATUS":"failed","status"`), 400},
 	{"STATUS instead of status", replace(`"status"`, `"STATUS"`), 400},
 	{"ſtatus, whose first letter folds to s", replace(`"status"`, `"ſtatus":"failed","status"`), 400},
 	{"Event instead of event", replace(`"event"`, `"Event"`), 400},
 	{"Reference instead of reference", replace(`"reference"`, `"Reference"`), 400},
-	{"First_Name beside first_name", replace(`"first_name"`, `"First_Name":"June","first_name"`), 400},
 	{"event missing", replace(`"event":"verification.completed",`, ``), 400},
 	{"event null", member("event", `null`), 400},
 	{"event a number", member("event", `1`), 400},
@@ -296,7 +292,6 @@ var badDeliveries = []struct {
 	{"100000 levels that never close", whole(strings.Repeat(`{"event":`, 28_000)), 400},
 	{"invalid UTF-8", replace("Jane", "J\xffne"), 400},
 	{"overlong UTF-8", replace("Jane", "J\xc1\x81ne"), 400},
-	{"half a surrogate", replace("Jane", `J\ud800ne`), 400},
 	{"control character", replace("Jane", "J\x01ne"), 400},
 	{"UTF-16", body(func(_ victim, good string) string { return strings.Join(strings.Split(good, ""), "\x00") + "\x00" }), 400},
 	{"NaN", replace(`"status"`, `"score":NaN,"status"`), 400},
@@ -323,7 +318,6 @@ var badDeliveries = []struct {
 	{"post in lower case", func(_ victim, d *delivery) { d.method = "pOsT" }, 405},
 	{"method overridden", func(_ victim, d *delivery) { d.method = "GET"; d.set("X-HTTP-Method-Override", "POST") }, 405},
 	{"unknown provider", func(_ victim, d *delivery) { d.query = "?provider=getid" }, 404},
-	{"provider without a name", func(_ victim, d *delivery) { d.query = "?provider=" }, 404},
 	{"provider in capitals", func(_ victim, d *delivery) { d.query = "?provider=OKID" }, 404},
 
 	// Signed, readable, and without effect.
@@ -338,8 +332,8 @@ var badDeliveries = []struct {
 	{"completed, and a word of the other API", member("status", `"verified"`), 200},
 	{"status missing", replace(`"status":"completed",`, ``), 200},
 	{"status null", member("status", `null`), 200},
-	{"status a flag", member("status", `true`), 200},
-	{"status a list", member("status", `["completed"]`), 200},
+	{"status a flag", member("status", `true`), 400},
+	{"status a list", member("status", `["completed"]`), 400},
 	{"failed but completed", member("event", `"verification.failed"`), 200},
 	{"no metadata", body(func(_ victim, good string) string { return good[:strings.Index(good, `,"metadata"`)] + "}}" }), 200},
 	{"metadata null", body(func(_ victim, good string) string {
@@ -349,7 +343,7 @@ var badDeliveries = []struct {
 	{"reference null", member("reference", `null`), 200},
 	{"reference a list", body(func(v victim, good string) string {
 		return strings.Replace(good, `"`+v.Attempt+`"`, `["`+v.Attempt+`"]`, 1)
-	}), 200},
+	}), 400},
 	{"reference empty", member("reference", `""`), 200},
 	{"reference made up", member("reference", `"`+strings.Repeat("A", 96)+`"`), 200},
 	{"reference is the user's name", body(func(v victim, good string) string { return strings.Replace(good, v.Attempt, v.user.name, 1) }), 200},
@@ -418,6 +412,12 @@ func TestGoodDeliveries(t *testing.T) {
 		name  string
 		spoil spoiler
 	}{
+		{"timestamp without a zone", timestamp(now().UTC().Format("2006-01-02T15:04:05"))},
+		{"timestamp with a lower-case t", timestamp(strings.ToLower(now().UTC().Format(time.RFC3339)))},
+		{"two unknown members", replace(`"status"`, `"x":{"y":[{"z":1,"z":1}]},"status"`)},
+		{"First_Name beside first_name", replace(`"first_name"`, `"First_Name":"June","first_name"`)},
+		{"half a surrogate", replace("Jane", `J\ud800ne`)},
+		{"provider without a name", func(_ victim, d *delivery) { d.query = "?provider=" }},
 		{"as is", func(victim, *delivery) {}},
 		{"signature in capitals", signature(func(v victim, d delivery) string { return strings.ToUpper(good(v, d)) })},
 		{"signature with a prefix", signature(func(v victim, d delivery) string { return "sha256=" + good(v, d) })},
