@@ -2,6 +2,9 @@
 
 package okidhttp
 
-// exploreBound is less with the race detector, which makes each step ten times as
-// slow.
-const exploreBound = 2
+// All is less with the race detector, which makes each step ten times as slow.
+const (
+	exploreBound = 2
+	defaultWalks = 150
+	plantsBugs   = false
+)

@@ -29,6 +29,9 @@ import (
 // whenever the time of a lease passes: host, gate and provider agree in the end,
 // and nothing happened on the way that must not.
 //
+// Other hosts want to hear of less, have a policy, require the user to come back, or
+// give up on what they were told, so that somebody replays it.
+//
 // OKIDHTTP_CHOICES="0 3 1" with -run naming one scenario goes that way alone, and
 // tells what happened.
 func TestExplore(t *testing.T) {
@@ -61,7 +64,20 @@ type scenario struct {
 	async   bool            // Config.Async
 	confirm bool            // Config.ConfirmByFetch
 	truth   identity.Status // the provider's verdict
+	host
 	bounds
+}
+
+// host is what is peculiar about the host. The zero value has callbacks for verified,
+// failed and revoked, and nothing else.
+type host struct {
+	name       string
+	callbacks  []identity.Status // those that it has, if it has a name
+	webhooks   []identity.Status // what arrives, if not completed, the same again, and failed
+	policy     bool              // Config.Decide, which is unsure when its answer is lost,
+	refuses    bool              // or refuses
+	mustReturn bool              // Config.RequireReturn; the user comes back at any time
+	gives      bool              // up: what is lost is Permanent; somebody replays it
 }
 
 // bounds are how much befalls the processes in one run, at most.
@@ -71,16 +87,52 @@ type bounds struct {
 	leaps  int // the time of a lease passes
 }
 
+var usual = []identity.Status{identity.Verified, identity.Failed, identity.Revoked}
+
 func scenarios() []scenario {
 	var all []scenario
+	hosts := []host{
+		{name: "started alone", callbacks: []identity.Status{identity.Started},
+			webhooks: []identity.Status{identity.Started, identity.Verified, identity.Failed}},
+		{name: "no callbacks"},
+		{name: "policy refuses", callbacks: usual, policy: true, refuses: true},
+		{name: "policy is unsure", callbacks: usual, policy: true,
+			webhooks: []identity.Status{identity.Verified, identity.Failed}},
+		{name: "must return", callbacks: usual, mustReturn: true,
+			webhooks: []identity.Status{identity.Verified, identity.Failed}},
+		{name: "gives up", callbacks: usual, gives: true,
+			webhooks: []identity.Status{identity.Verified, identity.Failed}},
+	}
 	for _, truth := range []identity.Status{identity.Verified, identity.Failed} {
 		all = append(all,
 			scenario{truth: truth, bounds: bounds{all: exploreBound, faults: 2, leaps: 1}},
 			scenario{truth: truth, bounds: bounds{all: exploreBound, faults: 2, leaps: 1}, confirm: true},
 			scenario{truth: truth, bounds: bounds{all: 2, faults: 2, leaps: 1}, async: true}, // with one process more
 		)
+		for _, h := range hosts {
+			all = append(all,
+				scenario{truth: truth, bounds: bounds{all: exploreBound - 1, faults: 1, leaps: 1}, host: h},
+				scenario{truth: truth, bounds: bounds{all: exploreBound - 1, faults: 1, leaps: 1}, host: h, async: true},
+			)
+		}
 	}
 	return all
+}
+
+// has reports whether the host wants to hear of a status.
+func (s scenario) has(status identity.Status) bool {
+	if s.name == "" {
+		return slices.Contains(usual, status)
+	}
+	return slices.Contains(s.callbacks, status)
+}
+
+// arriving is what the webhooks say.
+func (s scenario) arriving() []identity.Status {
+	if s.webhooks == nil {
+		return []identity.Status{identity.Verified, identity.Verified, identity.Failed}
+	}
+	return s.webhooks
 }
 
 func (s scenario) String() string {
@@ -90,6 +142,9 @@ func (s scenario) String() string {
 	}
 	if s.confirm {
 		how += ", confirmed"
+	}
+	if s.name != "" {
+		how = s.name + ", " + how
 	}
 	return fmt.Sprintf("%s, %s", how, s.truth)
 }
@@ -151,14 +206,18 @@ type known struct {
 	now      time.Time
 	left     bounds
 	last     int // the process that took the last step and could go on; 0: none
+	started  callback
 	verified callback
 	failed   callback
 	revoked  callback
-	open     bool                         // the host lets the user in
-	late     bool                         // the host was first told by a process that had slept past its lease
-	acked    struct{ yes, no bool }       // completed and failed were answered with 200
-	gone     uint64                       // pending notices that were committed, a bit for each
-	became   struct{ yes, no, gone bool } // verified, failed, revoked
+	vetoed   callback                            // failed, because of the host's policy
+	accepted bool                                // by the host's policy
+	returned bool                                // the user has come back
+	open     bool                                // the host lets the user in
+	late     bool                                // the host was first told by a process that had slept past its lease
+	acked    struct{ yes, no, begun bool }       // completed, failed and started were answered with 200
+	gone     uint64                              // pending notices that were committed, a bit for each
+	became   struct{ yes, no, gone, begun bool } // verified, failed, revoked, started
 }
 
 // callback is what became of telling the host one event. Processes are bits.
@@ -179,12 +238,12 @@ type process struct {
 	yield   func(struct{}) bool
 	fate    fate
 	dead    bool
-	after   *process // begins no sooner than this one, which is the same
-	waits   bool     // until the record is due
-	calling bool     // the host
-	reads   bool     // in its next step
-	version uint64   // of the record as it knows it
-	leases  int64    // that it took
+	after   *process    // begins no sooner than this one, which is the same
+	when    func() bool // begins no sooner than this holds; may be nil
+	calling bool        // the host
+	reads   bool        // in its next step
+	version uint64      // of the record as it knows it
+	leases  int64       // that it took
 	seen
 }
 
@@ -230,7 +289,21 @@ func newExploration(t *testing.T, s scenario, b bug) *exploration {
 			c.Providers = []identity.Provider{exploredProvider{w.provider, x}}
 			c.Async, c.ConfirmByFetch = s.async, s.confirm
 			c.RecheckVerified = -1 // so that nothing is due in the end
-			c.OnVerified, c.OnFailed, c.OnRevoked = x.told, x.told, x.told
+			c.RequireReturn = s.mustReturn
+			callbacks := map[identity.Status]*func(context.Context, Event) error{
+				identity.Started: &c.OnStarted, identity.Review: &c.OnReview, identity.Verified: &c.OnVerified,
+				identity.Failed: &c.OnFailed, identity.Expired: &c.OnExpired, identity.Revoked: &c.OnRevoked,
+			}
+			for status, f := range callbacks {
+				if s.has(status) {
+					*f = x.told
+				} else if s.name != "" {
+					*f = nil
+				}
+			}
+			if s.policy {
+				c.Decide = x.decide
+			}
 			c.Logger = slog.New(slog.DiscardHandler)
 		}))
 	}
@@ -267,14 +340,23 @@ func (x *exploration) once() {
 	require.NoError(x.t, x.store.Put(x.t.Context(), of.key(), store.Write{Value: x.origin, Version: 1, TTL: time.Hour * 24}))
 	x.observe(store.Write{Value: x.origin, Version: 1})
 
-	first := x.begin(func() { x.deliver(x.kits[0], identity.Verified) })
-	x.begin(func() { x.deliver(x.kits[1], identity.Verified) }).after = first
-	x.begin(func() { x.deliver(x.kits[0], identity.Failed) })
+	first := map[identity.Status]*process{}
+	for i, s := range x.arriving() {
+		p := x.begin(func() { x.deliver(x.kits[i%2], s) })
+		p.after = first[s]
+		first[s] = cmp.Or(first[s], p)
+	}
 	worker := x.begin(x.work)
-	worker.waits = true
+	worker.when = x.isDue
 	if x.async {
 		another := x.begin(x.work)
-		another.after, another.waits = worker, true
+		another.after, another.when = worker, x.isDue
+	}
+	if x.mustReturn {
+		x.begin(x.visit)
+	}
+	if x.gives {
+		x.begin(x.replay).when = func() bool { return len(x.letters()) > 0 }
 	}
 	defer func() {
 		for _, p := range x.processes {
@@ -312,7 +394,7 @@ func (x *exploration) state() uint64 {
 	}
 	s := struct {
 		known
-		processes [5]process
+		processes [6]process
 	}{known: x.known}
 	s.now = x.clock.Now()
 	for i, p := range x.processes {
@@ -395,7 +477,9 @@ func (x *exploration) unsettle(p *process) {
 	}
 }
 
-func (x *exploration) callbacks() []*callback { return []*callback{&x.verified, &x.failed, &x.revoked} }
+func (x *exploration) callbacks() []*callback {
+	return []*callback{&x.started, &x.verified, &x.failed, &x.revoked, &x.vetoed}
+}
 
 // begin takes up a process.
 func (x *exploration) begin(do func()) *process {
@@ -423,7 +507,7 @@ func (x *exploration) ready(p *process) bool {
 	case p.after != nil && !p.after.begun:
 		return false
 	}
-	return !p.waits || x.isDue()
+	return p.when == nil || p.when()
 }
 
 // isDue reports whether a worker would take the record on.
@@ -475,8 +559,12 @@ func (x *exploration) look() {
 		return
 	}
 	switch {
-	case !x.verified.succeeded():
+	case x.has(identity.Verified) && !x.verified.succeeded():
 		x.problem("the gate is open before the host knows")
+	case x.policy && !x.accepted:
+		x.problem("the gate is open though the host's policy did not accept it")
+	case x.mustReturn && !x.returned:
+		x.problem("the gate is open though the user has not come back")
 	case x.confirm && x.truth == identity.Failed:
 		x.problem("the gate is open though the provider did not confirm it")
 	case !x.async && x.truth == identity.Failed && x.acked.no:
@@ -543,16 +631,46 @@ func (x *exploration) deliver(k *Kit, s identity.Status) {
 		x.left.all--
 		return
 	}
-	if s == identity.Verified {
-		x.acked.yes = true
-		if !x.async && x.truth == s && !x.verified.succeeded() {
-			x.problem("completed is acknowledged though the host does not know")
-		}
-	} else {
-		x.acked.no = true
-		if !x.async && x.truth == s && !x.failed.succeeded() && x.record.attempts[0].status != identity.Revoked {
-			x.problem("failed is acknowledged though the host does not know")
-		}
+	*x.ackOf(s) = true
+	excused := x.async || x.truth != s || !x.has(s) || x.refuses || x.mustReturn || x.gives
+	switch {
+	case excused:
+	case s == identity.Verified && !x.verified.succeeded():
+		x.problem("completed is acknowledged though the host does not know")
+	case s == identity.Failed && !x.failed.succeeded() && x.record.attempts[0].status != identity.Revoked:
+		x.problem("failed is acknowledged though the host does not know")
+	}
+}
+
+// ackOf says whether a webhook was answered with 200.
+func (x *exploration) ackOf(s identity.Status) *bool {
+	return map[identity.Status]*bool{identity.Started: &x.acked.begun, identity.Verified: &x.acked.yes, identity.Failed: &x.acked.no}[s]
+}
+
+// visit is the user who comes back.
+func (x *exploration) visit() {
+	x.returned = true
+	r := httptest.NewRequest("GET", "/verify/success?attempt="+x.attempt, nil)
+	r.Header.Set("Test-User", "alice")
+	x.kits[1].ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// letters are the dead letters that are listed.
+func (x *exploration) letters() (ids []string) {
+	for l, err := range x.kits[0].DeadLetters(context.WithValue(context.Background(), asideKey{}, true)) {
+		require.NoError(x.t, err)
+		ids = append(ids, l.ID)
+	}
+	return ids
+}
+
+// asideKey marks the context of what only looks on, and is no step.
+type asideKey struct{}
+
+// replay is an operator who replays what the host has given up on.
+func (x *exploration) replay() {
+	for _, id := range x.letters() {
+		_ = x.kits[1].ReplayDeadLetter(context.Background(), id) // it is tried again
 	}
 }
 
@@ -565,12 +683,11 @@ func (x *exploration) work() {
 func (x *exploration) told(_ context.Context, e Event) error {
 	lost := x.step("tells %s", e.Status)
 	p := x.running
-	c := map[identity.Status]*callback{identity.Verified: &x.verified, identity.Failed: &x.failed, identity.Revoked: &x.revoked}[e.Status]
-	for _, other := range x.processes {
-		if other != p && other.calling && !other.done && !other.late && !p.slept() {
-			x.problem("the host is told of %s while it is being told already", e.Status)
-		}
+	c := map[identity.Status]*callback{identity.Started: &x.started, identity.Verified: &x.verified, identity.Failed: &x.failed, identity.Revoked: &x.revoked}[e.Status]
+	if c.id != "" && c.id != e.ID && e.Status == identity.Failed && x.refuses {
+		c = &x.vetoed // the other was what the provider said
 	}
+	x.alone(e)
 	switch {
 	case c.id != "" && c.id != e.ID:
 		x.problem("the host is told of %s as two events", e.Status)
@@ -590,9 +707,38 @@ func (x *exploration) told(_ context.Context, e Event) error {
 	if p != nil {
 		p.calling = true
 	}
-	if lost {
-		return errors.New("the host's database is away")
+	switch err := errors.New("the host's database is away"); {
+	case lost && x.gives:
+		return Permanent(err)
+	case lost:
+		return err
 	}
+	return nil
+}
+
+// alone looks whether the host is told something by two at once.
+func (x *exploration) alone(e Event) {
+	p := x.running
+	for _, other := range x.processes {
+		if other != p && other.calling && !other.done && !other.late && !p.slept() {
+			x.problem("the host is told of %s while it is being told already", e.Status)
+		}
+	}
+}
+
+// decide is the host's policy.
+func (x *exploration) decide(_ context.Context, e Event) error {
+	lost := x.step("asks the policy")
+	x.alone(e)
+	switch {
+	case lost && x.left.leaps == 0:
+		panic("the host's policy is away")
+	case lost:
+		return Temporary(errors.New("the host's policy is away"))
+	case x.refuses:
+		return errors.New("too young")
+	}
+	x.accepted = true
 	return nil
 }
 
@@ -600,22 +746,32 @@ func (x *exploration) told(_ context.Context, e Event) error {
 // anything may take.
 func (x *exploration) heal() {
 	x.tell("nothing fails any more")
-	order := []identity.Status{identity.Verified, identity.Failed}
+	order := slices.Compact(slices.Clone(x.arriving()))
 	if !x.acked.yes && !x.acked.no && x.choose(2) == 1 {
 		slices.Reverse(order)
+	}
+	comes := 0 // the round in which the user comes by: before or after the attempt expires
+	if x.mustReturn && x.choose(2) == 1 {
+		comes = 12
 	}
 	for round := range 20 {
 		x.clock.add(time.Duration(1+round) * time.Minute)
 		for _, s := range order {
-			if s == identity.Verified && !x.acked.yes || s == identity.Failed && !x.acked.no {
+			if !*x.ackOf(s) {
 				x.deliver(x.kits[round%2], s)
 			}
+		}
+		if x.mustReturn && round == comes {
+			x.visit()
 		}
 		if x.isDue() {
 			x.work()
 		}
+		if x.gives {
+			x.replay()
+		}
 		x.look()
-		if x.acked.yes && x.acked.no && x.due.IsZero() {
+		if !slices.ContainsFunc(order, func(s identity.Status) bool { return !*x.ackOf(s) }) && x.due.IsZero() && (!x.mustReturn || round >= comes) {
 			return
 		}
 	}
@@ -626,18 +782,20 @@ func (x *exploration) judge() {
 	a := &x.record.attempts[0]
 	_, err := x.kits[0].Grant(context.Background(), "alice")
 	open := err == nil
-	if verified := x.truth == identity.Verified; open != verified {
+	if verified := x.truth == identity.Verified && !x.refuses; open != verified {
 		x.problem("the provider says %s, but the gate is open: %v", x.truth, open)
 	}
-	if open != x.open && !x.late {
+	if knows := x.has(identity.Verified) && x.has(identity.Revoked); knows && open != x.open && !x.late {
 		x.problem("the gate is open: %v, but the host believes: %v", open, x.open)
 	}
-	told := map[identity.Status]bool{identity.Verified: x.verified.succeeded(), identity.Failed: x.failed.succeeded(), identity.Revoked: x.revoked.succeeded()}
-	if !told[a.status] {
+	told := map[identity.Status]bool{identity.Verified: x.verified.succeeded(), identity.Failed: x.failed.succeeded() || x.vetoed.succeeded(), identity.Revoked: x.revoked.succeeded()}
+	if x.has(a.status) && !told[a.status] {
 		x.problem("the attempt ends as %s, and the host was not told", a.status)
 	}
-	if !x.acked.yes || !x.acked.no {
-		x.problem("a webhook is never acknowledged")
+	for _, s := range x.arriving() {
+		if !*x.ackOf(s) {
+			x.problem("a webhook is never acknowledged")
+		}
 	}
 	if len(a.pending) > 0 || a.lease.owner != 0 || !x.due.IsZero() {
 		x.problem("%d notices are pending for ever, leased: %v, due: %v", len(a.pending), a.lease.owner != 0, !x.due.IsZero())
@@ -662,16 +820,23 @@ func (x *exploration) observe(w store.Write) {
 			pendingNow |= 1 << p.event
 		}
 		for _, p := range was.pending {
-			x.gone |= 1 << p.event &^ pendingNow
+			givenUp := slices.ContainsFunc(is.letters, func(l letter) bool { return l.event == p.event })
+			if !givenUp {
+				x.gone |= 1 << p.event &^ pendingNow
+			}
 		}
 		if x.gone&pendingNow != 0 {
 			x.problem("a notice that was committed is pending again")
 		}
 		if is.status != was.status {
-			became := map[identity.Status]*bool{identity.Verified: &x.became.yes, identity.Failed: &x.became.no, identity.Revoked: &x.became.gone}[is.status]
-			if became == nil || *became {
+			became := map[identity.Status]*bool{
+				identity.Started: &x.became.begun, identity.Verified: &x.became.yes, identity.Failed: &x.became.no, identity.Revoked: &x.became.gone,
+			}[is.status]
+			switch {
+			case is.status == identity.Expired && x.mustReturn: // the clock, in the end
+			case became == nil || *became:
 				x.problem("the attempt becomes %s again", is.status)
-			} else {
+			default:
 				*became = true
 			}
 		}
@@ -713,8 +878,16 @@ type exploredStore struct {
 	x *exploration
 }
 
-func (s exploredStore) Get(_ context.Context, key string) (store.Record, error) {
+// aside reports whether an operation is none of the attempt's.
+func (s exploredStore) aside(ctx context.Context, key string) bool {
+	return ctx.Value(asideKey{}) != nil || key != hashSubject("alice").key()
+}
+
+func (s exploredStore) Get(ctx context.Context, key string) (store.Record, error) {
 	x := s.x
+	if s.aside(ctx, key) {
+		return x.store.Get(context.Background(), key)
+	}
 	lost := x.step("reads")
 	if lost {
 		return store.Record{}, errStoreIsAway
@@ -728,8 +901,11 @@ func (s exploredStore) Get(_ context.Context, key string) (store.Record, error) 
 	return rec, err
 }
 
-func (s exploredStore) Put(_ context.Context, key string, w store.Write) error {
+func (s exploredStore) Put(ctx context.Context, key string, w store.Write) error {
 	x := s.x
+	if s.aside(ctx, key) {
+		return x.store.Put(context.Background(), key, w)
+	}
 	lost := x.step("writes")
 	repeat := x.version == w.Version
 	w.Value = x.change(w.Value, x.bug.kept)
@@ -837,6 +1013,33 @@ func TestExploreFindsBugs(t *testing.T) {
 			bug: bug{read: func(_ *exploration, a *attempt) {
 				if p := a.awaits(identity.Verified); p != nil {
 					p.unheard, p.told = p.tries, false
+				}
+			}},
+		},
+		"what is held is dropped when the attempt expires": {
+			in: scenario{truth: identity.Verified, host: host{name: "must return", callbacks: usual, mustReturn: true,
+				webhooks: []identity.Status{identity.Verified}}},
+			bug: bug{unknown: true, kept: func(_ *exploration, a *attempt) {
+				if a.byClock {
+					a.drop(func(p *pending) bool { return p.held })
+				}
+			}},
+		},
+		"a lease outlives what it was taken for": {
+			in: scenario{truth: identity.Failed, host: host{name: "started alone", callbacks: []identity.Status{identity.Started},
+				webhooks: []identity.Status{identity.Started, identity.Verified, identity.Failed}}},
+			bug: bug{read: func(x *exploration, a *attempt) {
+				if a.lease.owner != 0 && !a.awaitsEvent(a.lease.event) {
+					a.lease.until = x.clock.Now().Add(time.Hour)
+				}
+			}},
+		},
+		"a dead letter forgets that the host may know": {
+			in: scenario{truth: identity.Failed, host: host{name: "gives up", callbacks: usual, gives: true,
+				webhooks: []identity.Status{identity.Verified, identity.Failed}}},
+			bug: bug{kept: func(_ *exploration, a *attempt) {
+				for i := range a.letters {
+					a.letters[i].aware = false
 				}
 			}},
 		},
