@@ -240,7 +240,7 @@ func (w *walk) judgeVerdict(a *attempt, s *story) (problems []string) {
 		for d := range v.delivered {
 			contradicted = contradicted || d.status == identity.Failed || d.status == identity.Expired
 		}
-		if yes && !contradicted {
+		if yes && !contradicted && !s.lettered { // what is replayed is not believed
 			problems = append(problems, "a signed verified was acknowledged, and nothing contradicts it")
 		}
 	case v.truth != identity.Verified:

@@ -164,7 +164,9 @@ func drawCircumstances(seed uint64, r *rand.Rand) circumstances {
 // operation is a request, or a look of a worker.
 type operation struct {
 	number  int
-	user    string                  // of the request
+	user    string                  // of the request,
+	kit     *Kit                    // where it goes,
+	route   string                  // and for what, while it is there
 	next    func() (struct{}, bool) // goes on until the operation rests or is done
 	yield   func(struct{}) bool
 	began   time.Time
@@ -434,14 +436,23 @@ func (w *walk) overran(op *operation) bool {
 
 // What users do.
 
+// busy is how many requests of a user for a route are under way, at one kit or at all
+// of them.
+func (w *walk) busy(k *Kit, user, route string) (n int) {
+	for _, op := range w.underWay {
+		if op != w.running && op.user == user && op.route == route && (k == nil || op.kit == k) {
+			n++
+		}
+	}
+	return n
+}
+
 // startAttempt begins or resumes a verification, unless that would wait for another
 // start.
 func (w *walk) startAttempt(k *Kit, provider string) {
 	user := w.running.user
-	for _, op := range w.underWay {
-		if op != w.running && op.user == user && op.calling == "start" {
-			return
-		}
+	if w.busy(nil, user, "start") > 0 {
+		return
 	}
 	now := w.clock.Now()
 	for _, a := range w.record(user).attempts {
@@ -449,12 +460,12 @@ func (w *walk) startAttempt(k *Kit, provider string) {
 			return
 		}
 	}
-	w.running.calling = "start"
+	w.running.route = "start"
 	r := httptest.NewRequest("POST", "/verify/start?provider="+provider, nil)
 	r.Header.Set("Test-User", user)
 	rec := httptest.NewRecorder()
 	k.ServeHTTP(rec, r)
-	w.running.calling = ""
+	w.running.route = ""
 	w.tell("%s starts with %s: %d", user, provider, rec.Code)
 }
 
@@ -473,6 +484,10 @@ func (w *walk) visit(k *Kit, route, reference string) {
 // claim is a user whose browser hands over the claim to a verification.
 func (w *walk) claim(k *Kit, v *verification) {
 	user, query := w.running.user, ""
+	if w.busy(k, user, "claim") >= k.claimTurns.atOnce {
+		return // it would wait for the others
+	}
+	w.running.kit, w.running.route = k, "claim"
 	if v.attempt != "" {
 		query = "?attempt=" + v.attempt
 	}
@@ -483,6 +498,7 @@ func (w *walk) claim(k *Kit, v *verification) {
 	r.Header.Set("Test-User", user)
 	rec := httptest.NewRecorder()
 	k.ServeHTTP(rec, r)
+	w.running.route = ""
 	w.tell("%s claims %s: %d", user, v.id, rec.Code)
 	w.answeredClaim(v, user, rec.Code)
 }
