@@ -124,10 +124,14 @@ func (k *Kit) ReplayDeadLetter(ctx context.Context, id string) error {
 	w := &work{at: at}
 	var late identity.Status
 	err = k.rewriteLetter(ctx, at, id, func(h *held, a *attempt, l letter) error {
-		switch {
-		case l.reason == DeadUnaddressable:
+		if l.reason == DeadUnaddressable {
 			return ErrNotReplayable
-		case a.leased(h.now):
+		}
+		again := pending{event: l.event, status: l.status, applied: l.applied, since: h.now, due: h.now}
+		if l.aware {
+			again.tries = 1 // the one in which the host may have heard of it
+		}
+		if a.leased(h.now) || a.overtaken(&again) {
 			return errInFlight
 		}
 		late = ""
@@ -135,10 +139,6 @@ func (k *Kit) ReplayDeadLetter(ctx context.Context, id string) error {
 		if l.applied && l.status != a.status {
 			late = a.status
 			return nil
-		}
-		again := pending{event: l.event, status: l.status, applied: l.applied, since: h.now, due: h.now}
-		if l.aware {
-			again.tries = 1 // the one in which the host may have heard of it
 		}
 		a.pending = append(a.pending, again)
 		slices.SortFunc(a.pending, func(p, q pending) int { return cmp.Compare(p.event, q.event) })

@@ -249,3 +249,17 @@ func TestOlderNewsIsToldWhileVerifiedIsHeld(t *testing.T) {
 	assert.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
 	assert.Equal(t, 403, w.gate("mallory"))
 }
+
+// Nor is older news replayed while the host may have heard of a verification.
+func TestOlderNewsIsNotReplayedWhileVerifiedWaits(t *testing.T) {
+	w, l := givenUp(t, identity.Failed)
+	w.provider.answer(l.Attempt, "v1", identity.Verified)
+	w.host.failing(func(Event) error { return errors.New("timeout, though it was written") })
+	require.Equal(t, 500, w.webhook(notice{Reference: l.Attempt, ID: "v1", Status: identity.Verified}))
+	w.host.failing(nil)
+	assert.ErrorIs(t, w.kit.ReplayDeadLetter(t.Context(), l.ID), errInFlight)
+	w.later(time.Minute)
+	assert.Equal(t, []string{"failed", "verified", "verified"}, w.host.heard())
+	assert.ErrorIs(t, w.kit.ReplayDeadLetter(t.Context(), l.ID), ErrNoDeadLetter)
+	assert.Equal(t, 200, w.gate("alice"))
+}
