@@ -210,10 +210,14 @@ func (c *claimer) note(ctx context.Context, h *held) (noted *held, fresh bool, b
 				return nil, false, limited, nil // and the verification can be claimed later
 			}
 		}
-		switch _, used, err := c.user(ctx); {
+		by, used, err := c.user(ctx)
+		if err == nil && used && by.subject == c.hash { // perhaps at this moment, in another tab
+			h, err = k.load(ctx, c.hash)
+		}
+		switch {
 		case err != nil:
 			return nil, false, nil, err
-		case used:
+		case used && (by.subject != c.hash || c.claimed(h) == nil && c.noted(h) == nil):
 			return nil, false, c.taken(ctx), nil
 		}
 	}

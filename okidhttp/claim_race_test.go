@@ -246,3 +246,20 @@ func TestClaimIsUsedOnce(t *testing.T) {
 	require.NoError(t, w.store.Put(t.Context(), c.key(), store.Write{Value: []byte("?"), Version: 1, TTL: time.Hour}))
 	assert.ErrorIs(t, c.use(t.Context(), attemptID{1}), errCorrupt, "what cannot be read is not unused")
 }
+
+// A user who presents a claim twice at once gets the same answer twice, whoever is
+// quicker.
+func TestClaimBesideItself(t *testing.T) {
+	w, p := newClaimWorld(t)
+	p.says("session1", identity.Verified)
+	c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
+	h, err := w.kit.load(t.Context(), c.hash) // before the other tab has written anything
+	require.NoError(t, err)
+	code, _ := w.claim("alice", `{"id":"session1"}`)
+	require.Equal(t, 200, code)
+	h, fresh, bad, err := c.note(t.Context(), h)
+	require.NoError(t, err)
+	assert.Nil(t, bad)
+	assert.False(t, fresh)
+	assert.NotNil(t, c.claimed(h))
+}
