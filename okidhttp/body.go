@@ -29,9 +29,10 @@ const (
 
 	// The room for bodies that are being read, or whose sender is not known yet, in
 	// bytes.
-	webhookSmall, webhookLarge = 16 << 20, 8 << 20
-	claimSmall, claimLarge     = 4 << 20, 4 << 20
-	startSmall, startLarge     = 4 << 20, 4 << 20
+	webhookSmall, webhookLarge   = 16 << 20, 8 << 20
+	claimSmall, claimLarge       = 4 << 20, 4 << 20
+	startSmall, startLarge       = 4 << 20, 4 << 20
+	strangerSmall, strangerLarge = 1 << 20, 1 << 20
 )
 
 // bodies reads the bodies of requests to one route.

@@ -52,9 +52,8 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemCrossOrigin, err)
 		return
 	}
-	subject, hash := k.subject(r)
-	if subject == "" {
-		k.unauthorized(w, r)
+	subject, hash, ok := k.knownSubject(w, r)
+	if !ok {
 		return
 	}
 	p, verifier, ok := k.claimProvider(r)
@@ -98,7 +97,7 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 	}
 	defer k.claimsInFlight.Add(-1)
 	c := claimer{kit: k, subject: subject, hash: hash, provider: p.Name(), id: id}
-	if at, ok := k.ownAttempt(r); ok {
+	if at, ok := k.attemptOf(hash, r); ok {
 		c.wanted = at.attempt
 	}
 	a, bad, err := c.claim(ctx)

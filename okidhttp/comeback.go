@@ -35,7 +35,11 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 		return
 	}
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	at, ok := k.ownAttempt(r)
+	at, ok, err := k.ownAttempt(r)
+	if err != nil {
+		k.subjectFailed(w, r, err)
+		return
+	}
 	if !ok {
 		// The link is for whoever can log in here, and for those whose cookie only a
 		// link on the site itself brings along (SameSite=Strict).
@@ -124,15 +128,4 @@ func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, at address, a *atte
 		}
 		k.render(w, r, http.StatusOK, &page)
 	}
-}
-
-// ownAttempt is the attempt that the request names, if it is the user's own.
-func (k *Kit) ownAttempt(r *http.Request) (address, bool) {
-	reference, _ := parameter(r, "attempt")
-	at, err := k.keys.openReference(reference)
-	if err != nil {
-		return address{}, false
-	}
-	subject, hash := k.subject(r)
-	return at, subject != "" && hash == at.subject
 }

@@ -18,9 +18,8 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &passage{Context: r.Context()}
 		p.mark(w.Header())
-		subject, hash := k.subject(r)
-		if subject == "" {
-			k.unauthorized(w, r)
+		_, hash, ok := k.knownSubject(w, r)
+		if !ok {
 			return
 		}
 		g, err := k.grant(r.Context(), hash)

@@ -2,7 +2,7 @@ package okidhttp
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -75,11 +75,11 @@ func TestGate(t *testing.T) {
 func TestGateUnauthorized(t *testing.T) {
 	w := newWorld(t, func(c *Config) {
 		c.Unauthorized = http.RedirectHandler("/login", http.StatusSeeOther)
-		c.Subject = func(*http.Request) (string, error) { return "alice", errors.New("session store is away") }
+		c.Subject = func(*http.Request) (string, error) { return "alice", fmt.Errorf("no session: %w", ErrAnonymous) }
 	})
 	rec := w.get("", "/verify/page")
 	assert.Equal(t, "/login", rec.Header().Get("Location"))
-	assert.Equal(t, 303, w.gate(""), "an error is nobody, whatever else is returned")
+	assert.Equal(t, 303, w.gate(""), "nobody is nobody, whatever else is returned")
 }
 
 // A verification ends without any event, at the very instant.

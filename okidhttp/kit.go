@@ -26,7 +26,8 @@ type Kit struct {
 	streams   streams
 	questions *quota
 
-	webhooks, claims, starts         bodies
+	webhooks, claims                 bodies
+	starts, strangers                bodies // strangers: forms to start of whoever is not logged in
 	webhooksInFlight, claimsInFlight atomic.Int64
 	claimTurns, startTurns           turns
 	lines                            lines
@@ -58,6 +59,7 @@ func New(cfg Config) (*Kit, error) {
 		webhooks:  bodies{most: cfg.MaxBody, within: webhookTime, small: room{size: webhookSmall}, large: room{size: webhookLarge}},
 		claims:    bodies{most: cfg.MaxBody, within: userTime, small: room{size: claimSmall}, large: room{size: claimLarge}},
 		starts:    bodies{most: maxStartBody, within: userTime, small: room{size: startSmall}, large: room{size: startLarge}},
+		strangers: bodies{most: maxStartBody, within: userTime, small: room{size: strangerSmall}, large: room{size: strangerLarge}},
 
 		claimTurns: turns{atOnce: maxClaims, most: maxClaimCrowd},
 		startTurns: turns{atOnce: 1, most: maxStartCrowd},
@@ -125,17 +127,6 @@ func (k *Kit) provider(r *http.Request) (identity.Provider, bool) {
 	}
 	p, ok := k.providers[name]
 	return p, ok
-}
-
-// subject is the user of the request and the hash that stands for them. It is ""
-// if there is none.
-func (k *Kit) subject(r *http.Request) (string, subjectHash) {
-	s, err := k.cfg.Subject(r)
-	if err != nil {
-		k.log(r.Context(), slog.LevelDebug, "subject", "okidhttp: no subject", "error", err)
-		return "", subjectHash{}
-	}
-	return s, hashSubject(s)
 }
 
 // url is a URL under the mount. The query has names and values by turns, of which those
@@ -221,6 +212,8 @@ const (
 	OutcomeProviderFailed Outcome = "provider_failed"
 	// OutcomeStoreFailed: the store could not be read or written.
 	OutcomeStoreFailed Outcome = "store_failed"
+	// OutcomeSubjectFailed: Config.Subject could not tell who somebody is.
+	OutcomeSubjectFailed Outcome = "subject_failed"
 	// OutcomeClientGone: a request was not dealt with because its client had hung up,
 	// or Run ended meanwhile.
 	OutcomeClientGone Outcome = "client_gone"

@@ -22,9 +22,13 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 	if !k.allow(w, r, http.MethodGet) {
 		return
 	}
-	subject, hash := k.subject(r)
-	if subject == "" {
-		k.unauthorized(w, r)
+	_, hash, err := k.subject(r)
+	switch {
+	case err != nil:
+		k.subjectFailed(w, r, err)
+		return
+	case hash == subjectHash{}:
+		k.logIn(w, r)
 		return
 	}
 	h, err := k.load(r.Context(), hash)
@@ -73,6 +77,21 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		page.ClaimURL = k.claimURL(a.provider, a.reference)
 	}
 	k.render(w, r, http.StatusOK, &page)
+}
+
+// logIn sends nobody to Config.Unauthorized. Whoever comes from the page's form is shown
+// a page first that goes on by itself: the form's Content-Security-Policy holds for all
+// redirects that its answer leads to, and would not let it go to a log-in elsewhere.
+func (k *Kit) logIn(w http.ResponseWriter, r *http.Request) {
+	if fromForm, _ := parameter(r, "login"); fromForm == "" || k.cfg.Unauthorized == nil || !wantsPage(r) {
+		k.unauthorized(w, r)
+		return
+	}
+	next := k.startPageURL(r, k.startWish(r))
+	w.Header().Set("Refresh", "0; url="+next)
+	k.render(w, r, http.StatusOK, &MessagePage{
+		Kind: "login", Title: problemAnonymous.Title, Message: problemAnonymous.Detail, Button: "Continue", NextURL: next,
+	})
 }
 
 // usable reports whether the token of an attempt can still be used.

@@ -89,7 +89,8 @@ type PendingPage struct {
 type MessagePage struct {
 	Frame
 	// Kind is "verified", "stranger" (whoever opens the link of an attempt that is
-	// not theirs, or where they are not logged in) or "error".
+	// not theirs, or where they are not logged in), "login" (it leads to
+	// Config.Unauthorized by itself) or "error".
 	Kind string
 	// Title, Message and Button are English texts, for T.
 	Title, Message, Button string

@@ -47,7 +47,8 @@ const (
 // same-origin POST, with the optional form values return_to (a page of the
 // host's to go to afterwards) and locale. What cannot be used of them is ignored.
 //
-// A browser's form gets 303 to the page, and so does its GET, which begins nothing. A
+// A browser's form gets 303 to the page, also if nobody is logged in, and so does its
+// GET, which begins nothing. A
 // client that does not accept HTML gets JSON, 201 for a new attempt and 200 for a
 // resumed one:
 //
@@ -74,22 +75,33 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemCrossOrigin, err)
 		return
 	}
-	subject, hash := k.subject(r)
-	if subject == "" {
+	subject, hash, err := k.subject(r)
+	bodies := &k.starts
+	switch {
+	case err != nil:
+		k.subjectFailed(w, r, err)
+		return
+	case subject == "" && !wantsPage(r):
 		k.unauthorized(w, r)
 		return
+	case subject == "":
+		bodies = &k.strangers
 	}
 	p, ok := k.provider(r)
 	if !ok {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	wish, bad, err := k.readStartWish(w, r)
+	wish, bad, err := k.readStartWish(w, r, bodies)
 	if bad != nil {
 		k.refuse(w, r, *bad)
 		return
 	} else if err != nil {
 		k.problem(w, r, problemBadRequest, err)
+		return
+	}
+	if subject == "" {
+		k.toStartPage(w, r, wish, "login", "1")
 		return
 	}
 	sent, err := k.startMetadata(r)
@@ -147,11 +159,15 @@ func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Pro
 
 // toStartPage leads a browser to the page with the button, which will send what this
 // request says.
-func (k *Kit) toStartPage(w http.ResponseWriter, r *http.Request, wish startWish) {
-	provider, _ := parameter(r, "provider")
+func (k *Kit) toStartPage(w http.ResponseWriter, r *http.Request, wish startWish, more ...string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	http.Redirect(w, r, k.url("page", "return_to", wish.returnTo, "locale", wish.locale, "provider", provider), http.StatusSeeOther)
+	http.Redirect(w, r, k.startPageURL(r, wish, more...), http.StatusSeeOther)
+}
+
+func (k *Kit) startPageURL(r *http.Request, wish startWish, more ...string) string {
+	provider, _ := parameter(r, "provider")
+	return k.url("page", append([]string{"return_to", wish.returnTo, "locale", wish.locale, "provider", provider}, more...)...)
 }
 
 // startWish is what a client may say about the attempt. What cannot be granted is "".
@@ -181,11 +197,11 @@ func locality(locale string) string {
 
 // readStartWish reads a body that is a form or JSON, and for what that does not say the
 // query. The problem says that the body cannot be had, the error that it cannot be used.
-func (k *Kit) readStartWish(w http.ResponseWriter, r *http.Request) (wish startWish, bad *problem, err error) {
+func (k *Kit) readStartWish(w http.ResponseWriter, r *http.Request, bodies *bodies) (wish startWish, bad *problem, err error) {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	parsed := mediaType == "application/x-www-form-urlencoded" && r.PostForm != nil || mediaType == "multipart/form-data" && r.MultipartForm != nil
 	if !parsed { // by somebody in front of us, who looks for a token of theirs
-		body, bad := k.starts.read(w, r)
+		body, bad := bodies.read(w, r)
 		switch {
 		case bad == nil:
 			defer body.release()
@@ -529,14 +545,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// unauthorized answers a request of nobody.
-func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request) {
-	if k.cfg.Unauthorized != nil {
-		w.Header().Set("Cache-Control", privateNoStore)
-		k.cfg.Unauthorized.ServeHTTP(w, r)
-		return
-	}
-	k.problem(w, r, problemAnonymous, nil)
 }

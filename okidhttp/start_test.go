@@ -65,6 +65,71 @@ func TestStartByForm(t *testing.T) {
 	assert.Equal(t, "no-referrer", rec.Header().Get("Referrer-Policy"))
 }
 
+// Whoever has been logged out meanwhile and presses the button is led on to the log-in,
+// wherever that is: by a page of the kit's, since the form's own policy would not let the
+// browser go straight to another origin. Nothing of what they wanted is lost.
+func TestStartByFormOfNobody(t *testing.T) {
+	const elsewhere = "https://login.elsewhere.example/"
+	for name, unauthorized := range map[string]http.Handler{
+		"redirect": http.RedirectHandler(elsewhere, http.StatusSeeOther),
+		"default":  nil,
+	} {
+		w := newWorld(t, func(c *Config) { c.Unauthorized = unauthorized })
+		second := &fakeProvider{name: "second", clock: w.clock}
+		w.kit = w.replica(func(c *Config) { c.Providers, c.Unauthorized = append(c.Providers, second), unauthorized })
+		r := httptest.NewRequest("POST", "/verify/start?provider=second", strings.NewReader("return_to=/members%3Fx&locale=pl"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Accept", "text/html,application/xhtml+xml")
+		rec := w.do(r, "")
+		require.Equal(t, 303, rec.Code)
+		const page = "https://app.example/verify/page?return_to=%2Fmembers%3Fx&locale=pl&provider=second"
+		require.Equal(t, page+"&login=1", rec.Header().Get("Location"))
+
+		rec = w.get("", page+"&login=1")
+		if unauthorized == nil {
+			assert.Equal(t, 401, rec.Code)
+			continue
+		}
+		require.Equal(t, 200, rec.Code, "no redirect, which would be the form's")
+		assert.Equal(t, "0; url="+page, rec.Header().Get("Refresh"))
+		assert.Contains(t, rec.Body.String(), `href="`+strings.ReplaceAll(page, "&", "&amp;")+`"`)
+		assert.Contains(t, rec.Header().Get("Content-Security-Policy"), "form-action 'self'")
+
+		rec = w.get("", page)
+		assert.Equal(t, 303, rec.Code, name)
+		assert.Equal(t, elsewhere, rec.Header().Get("Location"))
+
+		assert.Contains(t, w.get("alice", page+"&login=1").Body.String(), "Start verification", "logged in again")
+		assert.Empty(t, w.provider.starts)
+		assert.Empty(t, second.starts)
+
+		// A program is told at once.
+		rec = w.do(httptest.NewRequest("POST", "/verify/start", nil), "")
+		assert.Equal(t, elsewhere, rec.Header().Get("Location"))
+		r = httptest.NewRequest("GET", page+"&login=1", nil)
+		assert.Equal(t, elsewhere, w.do(r, "").Header().Get("Location"))
+	}
+}
+
+// Forms of nobody do not keep those of users from being read.
+func TestStartByFormOfManyStrangers(t *testing.T) {
+	w := newWorld(t)
+	form := func(user, origin string) int {
+		r := httptest.NewRequest("POST", "/verify/start", strings.NewReader("return_to=/"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("Origin", origin)
+		return w.do(r, user).Code
+	}
+	require.True(t, w.kit.strangers.small.take(strangerSmall))
+	assert.Equal(t, 503, form("", "https://app.example"))
+	assert.Equal(t, 303, form("alice", "https://app.example"))
+	w.kit.strangers.small.give(strangerSmall)
+	assert.Equal(t, 303, form("", "https://app.example"))
+	assert.Equal(t, 403, form("", "https://evil.example"), "before anything is read")
+	assert.Zero(t, w.kit.strangers.small.used.Load())
+}
+
 func TestStartRefuses(t *testing.T) {
 	post := func(change func(*http.Request)) *http.Request {
 		r := httptest.NewRequest("POST", "/verify/start", nil)

@@ -63,7 +63,11 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 	if !k.allow(w, r, http.MethodGet) {
 		return
 	}
-	at, ok := k.ownAttempt(r)
+	at, ok, err := k.ownAttempt(r)
+	if err != nil {
+		k.subjectFailed(w, r, err)
+		return
+	}
 	if !ok {
 		k.problem(w, r, problemNotFound, nil)
 		return
@@ -167,6 +171,9 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 		case <-changed:
 			look.Reset(watchedEvery)
 		case <-look.C:
+		}
+		if _, hash, err := k.subject(r); err != nil || hash != at.subject {
+			return // logged out meanwhile, or nobody can tell
 		}
 		next, p := k.readStatus(r.Context(), at)
 		if p != nil {

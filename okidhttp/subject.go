@@ -1,0 +1,78 @@
+package okidhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// ErrAnonymous is for [Config.Subject]: nobody is logged in.
+var ErrAnonymous = errors.New("okidhttp: nobody is logged in")
+
+// subject is the user of the request and the hash that stands for them. It is "" if
+// there is none. An error means that nobody can tell.
+func (k *Kit) subject(r *http.Request) (string, subjectHash, error) {
+	s, err := k.cfg.Subject(r)
+	switch {
+	case err == nil && s != "":
+		return s, hashSubject(s), nil
+	case err == nil, errors.Is(err, ErrAnonymous), errors.Is(err, http.ErrNoCookie):
+		return "", subjectHash{}, nil
+	}
+	return "", subjectHash{}, err
+}
+
+// knownSubject is subject for answers that only somebody gets. It answers others, and
+// reports false.
+func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request) (string, subjectHash, bool) {
+	s, hash, err := k.subject(r)
+	switch {
+	case err != nil:
+		k.subjectFailed(w, r, err)
+	case s == "":
+		k.unauthorized(w, r)
+	default:
+		return s, hash, true
+	}
+	return "", subjectHash{}, false
+}
+
+// subjectFailed answers when nobody can tell who the user is.
+func (k *Kit) subjectFailed(w http.ResponseWriter, r *http.Request, err error) {
+	ctx := r.Context()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err) // which not every driver says
+	}
+	k.failed(ctx, OutcomeSubjectFailed, err)
+	k.problem(w, r, problemStoreAway, nil)
+}
+
+// unauthorized answers a request of nobody.
+func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request) {
+	if k.cfg.Unauthorized != nil {
+		w.Header().Set("Cache-Control", privateNoStore)
+		k.cfg.Unauthorized.ServeHTTP(w, r)
+		return
+	}
+	k.problem(w, r, problemAnonymous, nil)
+}
+
+// ownAttempt is the attempt that the request names, if it is the user's own. An error
+// means that nobody can tell.
+func (k *Kit) ownAttempt(r *http.Request) (address, bool, error) {
+	// The user first, so that an outage does not tell which attempts there are.
+	_, hash, err := k.subject(r)
+	if err != nil {
+		return address{}, false, err
+	}
+	at, ok := k.attemptOf(hash, r)
+	return at, ok, nil
+}
+
+// attemptOf is the attempt that the request names, if it is this subject's.
+func (k *Kit) attemptOf(subject subjectHash, r *http.Request) (address, bool) {
+	reference, _ := parameter(r, "attempt")
+	at, err := k.keys.openReference(reference)
+	return at, err == nil && subject != subjectHash{} && at.subject == subject
+}

@@ -1,0 +1,163 @@
+package okidhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
+)
+
+// sessions is a host's Config.Subject that can break down.
+type sessions struct{ broken error }
+
+func (s *sessions) subject(r *http.Request) (string, error) {
+	if s.broken != nil {
+		return "alice", s.broken // whoever comes along with an error does not count
+	}
+	return r.Header.Get("Test-User"), nil
+}
+
+// asks are requests to everything that asks who the user is, with how it answers nobody.
+func asks(w *world, attempt string) map[string]struct {
+	do     func() *httptest.ResponseRecorder
+	nobody int
+} {
+	type ask = struct {
+		do     func() *httptest.ResponseRecorder
+		nobody int
+	}
+	gate := w.kit.RequireVerified(http.NotFoundHandler())
+	to := func(app http.Handler, method, target, accept string) func() *httptest.ResponseRecorder {
+		return func() *httptest.ResponseRecorder {
+			r := httptest.NewRequest(method, target, strings.NewReader(`{"id":"session1"}`))
+			r.Header.Set("Accept", accept)
+			rec := httptest.NewRecorder()
+			app.ServeHTTP(rec, r)
+			return rec
+		}
+	}
+	return map[string]ask{
+		"gate":          {to(gate, "GET", "/members", "text/html"), 401},
+		"gate, JSON":    {to(gate, "POST", "/members", "application/json"), 401},
+		"start, JSON":   {to(w.kit, "POST", "/verify/start", "application/json"), 401},
+		"start, form":   {to(w.kit, "POST", "/verify/start", "text/html"), 303},
+		"start page":    {to(w.kit, "GET", "/verify/page", "text/html"), 401},
+		"page":          {to(w.kit, "GET", "/verify/page?attempt="+attempt, "text/html"), 401},
+		"success":       {to(w.kit, "GET", "/verify/success?attempt="+attempt, "text/html"), 200},
+		"error":         {to(w.kit, "GET", "/verify/error?attempt="+attempt, "text/html"), 200},
+		"success, none": {to(w.kit, "GET", "/verify/success", "text/html"), 200},
+		"status":        {to(w.kit, "GET", "/verify/status?attempt="+attempt, "application/json"), 404},
+		"status, none":  {to(w.kit, "GET", "/verify/status?attempt=x", "application/json"), 404},
+		"stream":        {to(w.kit, "GET", "/verify/status?attempt="+attempt, "text/event-stream"), 404},
+		"claim":         {to(w.kit, "POST", "/verify/claim", "application/json"), 401},
+	}
+}
+
+// When nobody can tell who somebody is, they are not sent to log in, and are not a
+// stranger. The operator hears of it.
+func TestSubjectFails(t *testing.T) {
+	host := &sessions{}
+	w, _ := newClaimWorld(t, func(c *Config) { c.Subject = host.subject })
+	a := w.start("alice").Attempt
+	host.broken = fmt.Errorf("dial tcp 10.0.0.1:6379: %w", context.DeadlineExceeded)
+	all := asks(w, a)
+	for name, ask := range all {
+		before := w.outcomes.of(OutcomeSubjectFailed)
+		rec := ask.do()
+		assert.Equal(t, 503, rec.Code, name)
+		assert.NotEmpty(t, rec.Header().Get("Retry-After"), name)
+		assert.Contains(t, rec.Header().Get("Cache-Control"), "no-store", name)
+		assert.NotContains(t, rec.Body.String(), "10.0.0.1", name)
+		assert.Equal(t, before+1, w.outcomes.of(OutcomeSubjectFailed), name)
+	}
+	assert.Equal(t, all["status"].do().Body.String(), all["status, none"].do().Body.String(), "nobody learns which attempts there are")
+	assert.Contains(t, w.log.String(), `"level":"WARN","msg":"okidhttp: subject_failed","error":"dial tcp 10.0.0.1:6379`)
+	host.broken = nil
+	assert.Equal(t, "created", w.status("alice", a))
+}
+
+// Errors by which hosts say that nobody is logged in are that, and no failure.
+func TestSubjectIsNobody(t *testing.T) {
+	for name, err := range map[string]error{
+		"empty":     nil,
+		"anonymous": ErrAnonymous,
+		"wrapped":   fmt.Errorf("no session: %w", ErrAnonymous),
+		"no cookie": fmt.Errorf("session: %w", http.ErrNoCookie),
+	} {
+		host := &sessions{}
+		w, _ := newClaimWorld(t, func(c *Config) { c.Subject = host.subject })
+		a := w.start("alice").Attempt
+		host.broken = err
+		for what, ask := range asks(w, a) {
+			assert.Equal(t, ask.nobody, ask.do().Code, "%s %s", name, what)
+		}
+		assert.Zero(t, w.outcomes.of(OutcomeSubjectFailed), name)
+	}
+}
+
+// Who hangs up while the host looks for their session is no fault of the host's.
+func TestSubjectOfAClientThatIsGone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, err := range []error{context.Canceled, errors.New("driver: operation was cancelled")} {
+		host := &sessions{}
+		w := newWorld(t, func(c *Config) { c.Subject = host.subject })
+		host.broken = err
+		w.kit.RequireVerified(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/members", nil))
+		assert.Equal(t, 1, w.outcomes.of(OutcomeSubjectFailed), "the client waits: %v", err)
+	}
+	cancel()
+	for _, err := range []error{context.Canceled, errors.New("driver: operation was cancelled")} {
+		host := &sessions{}
+		w := newWorld(t, func(c *Config) { c.Subject = host.subject })
+		host.broken = err
+		w.kit.RequireVerified(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/members", nil))
+		assert.Zero(t, w.outcomes.of(OutcomeSubjectFailed), err)
+		assert.Equal(t, 1, w.outcomes.of(OutcomeClientGone), err)
+		assert.NotContains(t, w.log.String(), "WARN")
+	}
+}
+
+// A live stream is its user's for as long as they are logged in.
+func TestStreamEndsWithTheSession(t *testing.T) {
+	for name, end := range map[string]func(*http.Request, *sessions){
+		"logged out":            func(r *http.Request, _ *sessions) { r.Header.Set("Test-User", "") },
+		"somebody else":         func(r *http.Request, _ *sessions) { r.Header.Set("Test-User", "bob") },
+		"session store is away": func(_ *http.Request, s *sessions) { s.broken = errors.New("session store is away") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				host := &sessions{}
+				w := newWorld(t, func(c *Config) { c.Subject = host.subject })
+				a := w.start("alice").Attempt
+				r := as("alice", httptest.NewRequest("GET", "/verify/status?attempt="+a, nil))
+				r.Header.Set("Accept", "text/event-stream")
+				rec, done := httptest.NewRecorder(), make(chan struct{})
+				go func() { defer close(done); w.kit.ServeHTTP(rec, r) }()
+				<-time.After(3*statusEvery + statusEvery/2)
+				select {
+				case <-done:
+					t.Fatal("while the user is logged in it goes on")
+				default:
+				}
+				sent := rec.Body.String()
+				end(r, host)
+				n := w.webhookRequest(notice{Reference: a, ID: "v1", Status: identity.Verified})
+				require.Equal(t, 200, w.do(n, "").Code)
+				began := time.Now()
+				<-done
+				assert.LessOrEqual(t, time.Since(began), statusEvery)
+				assert.Equal(t, sent, rec.Body.String(), "what became of it is told to nobody")
+			})
+		})
+	}
+}
