@@ -30,7 +30,7 @@ const (
 	// The room for bodies that are being read, or whose sender is not known yet, in
 	// bytes.
 	webhookSmall, webhookLarge   = 16 << 20, 8 << 20
-	claimSmall, claimLarge       = 4 << 20, 4 << 20
+	claimSmall, claimLarge       = 4 << 20, 16 << 20
 	startSmall, startLarge       = 4 << 20, 4 << 20
 	strangerSmall, strangerLarge = 1 << 20, 1 << 20
 )

@@ -2,6 +2,7 @@ package okidhttp
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -154,6 +155,17 @@ func TestWebhookBesideUnreadBodies(t *testing.T) {
 	}
 }
 
+// Small bodies have room of their own, so that large ones never keep them out.
+func TestRoomForSmallBodies(t *testing.T) {
+	w := newWorld(t)
+	a := w.start("alice").Attempt
+	w.kit.webhooks.large.used.Store(webhookLarge)
+	assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started, Note: strings.Repeat("x", smallBody)}))
+	assert.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started, Note: strings.Repeat("x", smallBody-500)}))
+	w.kit.webhooks.small.used.Store(webhookSmall)
+	assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
+}
+
 // A large webhook waits for the slow ones that are in its way, and no longer.
 func TestLargeWebhookAfterSlowOnes(t *testing.T) {
 	w := newWorld(t)
@@ -275,4 +287,58 @@ func (k *Kit) bodiesHeld() (n int64) {
 		n += b.small.used.Load() + b.large.used.Load()
 	}
 	return n
+}
+
+// The Read of a body that was given up ends with the handler, in both versions of HTTP,
+// so that nothing is left of it.
+func TestReadThatIsGivenUpEnds(t *testing.T) {
+	for _, major := range []int{1, 2} {
+		t.Run(fmt.Sprint("HTTP ", major), func(t *testing.T) {
+			w := newWorld(t)
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan error, 10)
+				p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+				srv := &http.Server{Protocols: new(http.Protocols), Handler: opaquely(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					r.Body = &watchedBody{ReadCloser: r.Body, ended: ended}
+					w.kit.ServeHTTP(rw, r)
+				}))}
+				client := &http.Transport{Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) { return p.dial(), nil }}
+				for _, protocols := range []*http.Protocols{srv.Protocols, client.Protocols} {
+					protocols.SetHTTP1(major == 1)
+					protocols.SetUnencryptedHTTP2(major == 2)
+				}
+				go func() { _ = srv.Serve(p) }()
+				defer srv.Close()
+				defer client.CloseIdleConnections()
+
+				began := time.Now()
+				body, unsent := io.Pipe()
+				defer unsent.Close()
+				go func() { _, _ = io.WriteString(unsent, "{") }()
+				r, err := http.NewRequestWithContext(t.Context(), "POST", "http://x/verify/webhook", body)
+				require.NoError(t, err)
+				resp, err := client.RoundTrip(r)
+				require.NoError(t, err)
+				assert.Equal(t, major, resp.ProtoMajor)
+				assert.Equal(t, http.StatusRequestTimeout, resp.StatusCode)
+				_ = resp.Body.Close()
+				for err := error(nil); err == nil; {
+					err = <-ended
+				}
+				assert.Less(t, time.Since(began), webhookTime+time.Second)
+			})
+		})
+	}
+}
+
+// watchedBody tells when each Read has ended.
+type watchedBody struct {
+	io.ReadCloser
+	ended chan<- error
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.ended <- err
+	return n, err
 }

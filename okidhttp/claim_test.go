@@ -611,7 +611,7 @@ func TestManyClaims(t *testing.T) {
 		release := make(chan struct{})
 		p.verifying = func() { checked.Add(1); <-release }
 		large := `{"id":"session1","forged":true}` + strings.Repeat(" ", 250<<10)
-		const users, each = 10, 30
+		const users, each = 30, 10
 		var wg sync.WaitGroup
 		var refused atomic.Int64
 		for i := range users * each {

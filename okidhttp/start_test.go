@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/store"
 )
 
 func TestStart(t *testing.T) {
@@ -652,4 +653,27 @@ func TestStartAfterTheFormWasParsed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who has gone already needs no attempt, which would cost money.
+func TestStartOfNobodyWhoWaits(t *testing.T) {
+	leaving := &leavingStore{}
+	w := newWorld(t, func(c *Config) { leaving.Store, c.Store = c.Store, leaving })
+	ctx, hangUp := context.WithCancel(t.Context())
+	leaving.hangUp = hangUp
+	w.do(httptest.NewRequestWithContext(ctx, "POST", "/verify/start", nil), "alice")
+	assert.Empty(t, w.provider.starts)
+	assert.Empty(t, w.record("alice").attempts)
+	assert.Equal(t, 1, w.outcomes.of(OutcomeClientGone))
+}
+
+// leavingStore is one that answers, though to nobody any more.
+type leavingStore struct {
+	store.Store
+	hangUp func()
+}
+
+func (s *leavingStore) Get(ctx context.Context, key string) (store.Record, error) {
+	defer s.hangUp()
+	return s.Store.Get(ctx, key)
 }

@@ -912,6 +912,7 @@ func TestMaxInFlight(t *testing.T) {
 	}
 	<-called
 	<-called
+	assert.Zero(t, w.kit.bodiesHeld(), "what is authentic has this bound instead")
 	third := notice{Reference: refs[2], ID: "v3", Status: identity.Verified}
 	rec := w.do(w.webhookRequest(third), "")
 	assert.Equal(t, 503, rec.Code)
