@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,14 +18,31 @@ import (
 	"github.com/okidkit/okidkit/identity"
 )
 
-// sessions is a host's Config.Subject that can break down.
-type sessions struct{ broken error }
+// sessions is a host's Config.Subject that can break down, and in which the session of
+// a request may end or change hands.
+type sessions struct {
+	broken error
+	now    func(user string) (string, error) // if not nil, who a user is by now
+	mu     sync.Mutex
+}
 
 func (s *sessions) subject(r *http.Request) (string, error) {
-	if s.broken != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	user := r.Header.Get("Test-User")
+	switch {
+	case s.broken != nil:
 		return "alice", s.broken // whoever comes along with an error does not count
+	case s.now != nil:
+		return s.now(user)
 	}
-	return r.Header.Get("Test-User"), nil
+	return user, nil
+}
+
+func (s *sessions) become(now func(string) (string, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = now
 }
 
 // asks are requests to everything that asks who the user is, with how it answers nobody.
@@ -129,10 +147,10 @@ func TestSubjectOfAClientThatIsGone(t *testing.T) {
 
 // A live stream is its user's for as long as they are logged in.
 func TestStreamEndsWithTheSession(t *testing.T) {
-	for name, end := range map[string]func(*http.Request, *sessions){
-		"logged out":            func(r *http.Request, _ *sessions) { r.Header.Set("Test-User", "") },
-		"somebody else":         func(r *http.Request, _ *sessions) { r.Header.Set("Test-User", "bob") },
-		"session store is away": func(_ *http.Request, s *sessions) { s.broken = errors.New("session store is away") },
+	for name, now := range map[string]func(string) (string, error){
+		"logged out":            func(string) (string, error) { return "", nil },
+		"somebody else":         func(string) (string, error) { return "bob", nil },
+		"session store is away": func(string) (string, error) { return "alice", errors.New("session store is away") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -149,8 +167,9 @@ func TestStreamEndsWithTheSession(t *testing.T) {
 					t.Fatal("while the user is logged in it goes on")
 				default:
 				}
+				synctest.Wait()
 				sent := rec.Body.String()
-				end(r, host)
+				host.become(now)
 				n := w.webhookRequest(notice{Reference: a, ID: "v1", Status: identity.Verified})
 				require.Equal(t, 200, w.do(n, "").Code)
 				began := time.Now()

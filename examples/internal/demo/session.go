@@ -4,9 +4,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/okidkit/okidkit/okidhttp"
 )
 
 const cookieName = "session"
@@ -17,29 +18,27 @@ type sessions struct {
 	secure bool
 }
 
-var errNobody = errors.New("nobody is logged in")
-
 // user is who is logged in. It is the kit's Config.Subject.
 func (s *sessions) user(r *http.Request) (string, error) {
 	c, err := r.Cookie(cookieName)
 	if err != nil {
-		return "", errNobody
+		return "", okidhttp.ErrAnonymous
 	}
 	name, mac, ok := strings.Cut(c.Value, ".")
 	if !ok {
-		return "", errNobody
+		return "", okidhttp.ErrAnonymous
 	}
 	got, err := base64.RawURLEncoding.DecodeString(mac)
 	if err != nil {
-		return "", errNobody
+		return "", okidhttp.ErrAnonymous
 	}
 	for _, key := range s.keys {
 		if hmac.Equal(got, cookieMAC(key, name)) {
-			user, err := base64.RawURLEncoding.DecodeString(name)
-			return string(user), err
+			user, _ := base64.RawURLEncoding.DecodeString(name) // as it was signed
+			return string(user), nil
 		}
 	}
-	return "", errNobody
+	return "", okidhttp.ErrAnonymous
 }
 
 // cookie logs a user in, or out if the name is empty.
