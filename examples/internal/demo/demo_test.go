@@ -3,6 +3,7 @@ package demo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
+	"github.com/okidkit/okidkit/redisstore"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -57,6 +59,33 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	assert.NoError(t, newApp(t, memstore.New()).Serve(ctx, l))
+}
+
+// checked is a store whose Check says something.
+type checked struct {
+	store.Store
+	err error
+}
+
+func (c checked) Check(context.Context) error { return c.err }
+
+// A store that works with a risk still serves, and says so.
+func TestReadiness(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		code int
+		says string
+	}{
+		{nil, 200, "ready"},
+		{fmt.Errorf("redisstore: %w", redisstore.ErrEviction), 200, "degraded"},
+		{errAway, 503, "store is away"},
+	} {
+		app := newApp(t, checked{memstore.New(), tt.err})
+		w := httptest.NewRecorder()
+		app.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+		assert.Equal(t, tt.code, w.Code, tt.says)
+		assert.Regexp(t, "^"+tt.says+`\b`, w.Body.String())
+	}
 }
 
 // away is a store that cannot be reached.
