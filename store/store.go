@@ -9,7 +9,7 @@ import (
 
 // What a [Store] answers, matched with [errors.Is]. Every other error means that
 // the store could not do its work (it is away, full, read-only, or the context
-// ended), and that nobody knows whether a write took place.
+// ended), and that nobody knows whether a write took place: as a whole or not at all.
 var (
 	// ErrNotFound: there is no live record at the key.
 	ErrNotFound = errors.New("store: record not found")
@@ -46,13 +46,15 @@ type Store interface {
 	// has expired does not count.
 	//
 	// A Put that finds the record at w.Version already is a repeat of itself,
-	// whose answer was lost. It succeeds and changes nothing, not even the TTL.
+	// whose answer was lost. It succeeds and changes nothing, not even the TTL. So
+	// a Put never leaves half of its work behind, also when it fails: its repeat
+	// would call that done.
 	//
 	// The store copies w.Value. A nil value and an empty one are the same.
 	Put(ctx context.Context, key string, w Write) error
 
-	// Delete removes the record at key and its due time. Deleting what is not
-	// there is no error.
+	// Delete removes the record at key and its due time: both or, if it fails,
+	// perhaps neither. Deleting what is not there is no error.
 	Delete(ctx context.Context, key string) error
 
 	// Due returns the keys of at most limit records whose due time has come,
@@ -61,6 +63,12 @@ type Store interface {
 	// instant is not defined, and a store that keeps its records in parts may
 	// merge them approximately, as long as no record is passed over for ever.
 	// The slice may be empty.
+	//
+	// Due may return keys together with an error: those of the parts that answered,
+	// where others are away. The caller works on the keys and reports the error. What
+	// cannot be looked at stays due: a store takes nothing for gone because of an
+	// error. It may name such a key beside the error, after all others, and leave it to
+	// a Get to tell whether there is a record.
 	Due(ctx context.Context, limit int) ([]string, error)
 }
 

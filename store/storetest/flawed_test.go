@@ -27,6 +27,21 @@ type flawed struct {
 	ends    map[string]time.Time // flaw "TTL survives": ends ever set
 	last    []string
 	watches []*flawedWatch
+	broken  bool // has a fault: every call fails
+}
+
+var errBroken = errors.New("broken")
+
+// fault is the store's one way to fail.
+func (f *flawed) fault() func() {
+	f.setBroken(true)
+	return func() { f.setBroken(false) }
+}
+
+func (f *flawed) setBroken(broken bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broken = broken
 }
 
 type flawedWatch struct {
@@ -144,6 +159,12 @@ func (f *flawed) Get(ctx context.Context, key string) (store.Record, error) {
 	defer f.mu.Unlock()
 	now := f.now()
 	r, ok := f.live(key, now)
+	switch {
+	case f.broken && f.is("fault is an absence"):
+		return store.Record{Now: now}, store.ErrNotFound
+	case f.broken:
+		return store.Record{}, errBroken
+	}
 	switch f.flaw {
 	case "Get lengthens":
 		if ok {
@@ -237,6 +258,28 @@ func (f *flawed) Put(ctx context.Context, key string, w store.Write) error {
 	f.race()
 
 	w.Version, w.Replaces = f.version(w.Version), f.version(w.Replaces)
+	if f.broken && !(ok && r.version == w.Version) {
+		switch f.flaw {
+		case "half a Put has no due time": // what the repeat takes for its own work
+			if ok && r.version == w.Replaces || !ok && w.Replaces == 0 {
+				f.records[f.key(key)] = flawedRecord{value: bytes.Clone(w.Value), version: w.Version, end: now.Add(w.TTL)}
+			}
+		case "half a Put keeps the due time":
+			if ok && r.version == w.Replaces {
+				f.records[f.key(key)] = flawedRecord{value: bytes.Clone(w.Value), version: w.Version, end: now.Add(w.TTL), due: r.due}
+			}
+		case "half a Put clears the due time":
+			if ok {
+				r.due = time.Time{}
+				f.records[f.key(key)] = r
+			}
+		case "fault is a conflict":
+			return store.ErrConflict
+		case "fault is a success":
+			return nil
+		}
+		return errBroken
+	}
 	switch {
 	case ok && r.version == w.Version && !f.is("repeat conflicts") && !f.is("no CAS"):
 		if f.is("repeat compares Replaces") && r.made != int(w.Replaces) {
@@ -378,6 +421,16 @@ func (f *flawed) Delete(ctx context.Context, key string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r, ok := f.live(key, f.now())
+	if f.broken {
+		switch f.flaw {
+		case "half a Delete clears the due time":
+			r.due = time.Time{}
+			f.records[f.key(key)] = r
+		case "fault is an absence":
+			return nil
+		}
+		return errBroken
+	}
 	switch {
 	case f.is("Delete of nothing fails") && !ok:
 		return store.ErrNotFound
@@ -467,6 +520,17 @@ func (f *flawed) Due(ctx context.Context, limit int) ([]string, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.broken {
+		switch f.flaw {
+		case "Due drops what it cannot see":
+			clear(f.records)
+		case "Due says nothing of a fault":
+			return nil, nil
+		case "Due makes keys up in a fault":
+			return []string{"another"}, errBroken
+		}
+		return nil, errBroken
+	}
 	now := f.now()
 	type entry struct {
 		key  string

@@ -30,6 +30,12 @@ type Harness struct {
 	// the cases then leave it to the store which ones it names, as long as all
 	// of them have their turn.
 	ApproximateOrder bool
+
+	// Faults are ways in which the store can be made to fail: to have it refused some right,
+	// say, or a transaction. Each begins when it is called, and lasts until what it
+	// returns is called; any call may then fail or not. The cases see to it that no
+	// change is done by half and nothing is taken for gone. Nil: nothing is tried.
+	Faults []func() (end func())
 }
 
 // Run runs every case as a subtest, each on a store of its own from open. What
@@ -45,7 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 }
 
 func cases() []testCase {
-	return slices.Concat(recordCases(), repeatCases(), dueCases(), timeCases(), inputCases(), contextCases(), concurrencyCases(), modelCases(), watchCases())
+	return slices.Concat(recordCases(), repeatCases(), dueCases(), timeCases(), inputCases(), contextCases(), concurrencyCases(), modelCases(), watchCases(), faultCases())
 }
 
 type testCase struct {

@@ -73,14 +73,18 @@ func (c *fakeClock) Advance(d time.Duration) {
 func movable(flaw string) func() Harness {
 	return func() Harness {
 		c := &fakeClock{now: time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.UTC)}
-		return Harness{Store: newFlawed(flaw, c.Now), Advance: c.Advance}
+		f := newFlawed(flaw, c.Now)
+		return Harness{Store: f, Advance: c.Advance, Faults: []func() func(){f.fault, f.fault}}
 	}
 }
 
 // onRealTime opens stores whose clock runs by itself. In a synctest bubble that
 // takes no time.
 func onRealTime(flaw string) func() Harness {
-	return func() Harness { return Harness{Store: newFlawed(flaw, time.Now)} }
+	return func() Harness {
+		f := newFlawed(flaw, time.Now)
+		return Harness{Store: f, Faults: []func() func(){f.fault}}
+	}
 }
 
 func TestRun(t *testing.T) {
@@ -167,7 +171,19 @@ var flaws = []struct{ flaw, found string }{
 	{"expired counts as a record", "Expired/is replaced by a create"},
 	{"expired is due", "Due/ends with the record"},
 	{"expired takes a place", "Due/expired records take no place under the limit"},
+	{"Due drops what it cannot see", "Fault/an error is no absence"},
+	{"Due makes keys up in a fault", "Fault/an error is no absence"},
+	{"Due says nothing of a fault", "Fault/an error is no absence"},
+	{"fault is a conflict", "Fault/a create is whole or an error"},
+	{"fault is a success", "Fault/a replace that sets the due time is whole or an error"},
+	{"fault is an absence", "Fault/Delete is whole or an error"},
+	{"fault is an absence", "Fault/an error is no absence"},
 	{"Get clears due", "Due/stays due"},
+	{"half a Delete clears the due time", "Fault/Delete is whole or an error"},
+	{"half a Put clears the due time", "Fault/a replace that clears the due time is whole or an error"},
+	{"half a Put has no due time", "Fault/a create is whole or an error"},
+	{"half a Put has no due time", "Fault/a replace that sets the due time is whole or an error"},
+	{"half a Put keeps the due time", "Fault/a replace that clears the due time is whole or an error"},
 	{"Get lengthens", "TTL/is not moved by Get and Due"},
 	{"invalid Put ends the record", "Invalid/Put with TTL 0"},
 	{"invalid accepted", "Invalid/Put with TTL 0"},
