@@ -37,8 +37,8 @@
 //
 // The server must not throw records away: maxmemory-policy noeviction. [Store.Check]
 // tells whether it does, among other things. A user of Redis ACLs needs the keys
-// with the store's prefix, for Watch the channels with that prefix, and for Check the
-// commands INFO and perhaps CONFIG GET.
+// with the store's prefix, for Watch the channels with that prefix, and the commands
+// that docs/operations.md lists, with what resharding and failover need.
 //
 // # What is kept
 //
@@ -55,7 +55,8 @@
 // can change a record and its due time together. Each method runs scripts by
 // their digest and is one round trip, also in a Cluster; Due asks all shards in
 // one pipeline, or one for each master. Only where a server does not know a
-// script, as after a restart, does it take one more.
+// script, as after a restart, or where Due does not see the record of an entry, does
+// it take one more.
 //
 // The script of Due finds the names of records in the sorted set, and cannot
 // declare them beforehand. They are always in the slot of the one key that it

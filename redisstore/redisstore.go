@@ -1,12 +1,10 @@
 package redisstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +25,12 @@ const (
 	shards = 16
 	// versionLen is the length of the version in front of each value.
 	versionLen = 8
+	// These visits take a week. A Cluster can say that a record is not there while
+	// it is: a slot was half moved, and the server that redirects to where the rest is
+	// was told to stop, or was replaced by its replica, which nobody had told. When
+	// the slot is repaired, the record is in sight again.
+	clusterVisits = 16
+	firstPause    = 10 * time.Second
 )
 
 // Store is a [store.Store] and [store.Notifier] in Redis. Make one with [New]. It is safe for
@@ -45,6 +49,11 @@ type Store struct {
 
 	keepsDeadlines bool // whether the client does
 
+	// How often sweepScript visits an entry without a record, before it goes, and the
+	// first pause.
+	visits int
+	pause  time.Duration
+
 	pingEvery time.Duration // for the connections of listeners
 	mu        sync.Mutex
 	listeners [shards]*listener // nil where nobody watches; a single server has only the first
@@ -54,9 +63,15 @@ type Store struct {
 type Option func(*Store)
 
 // WithPrefix sets what the store's keys in Redis start with; the default is
-// "okidkit:". Stores of different prefixes have nothing in common. The prefix
-// may be empty, and must not contain braces, which would change where a Cluster
-// keeps the keys.
+// "okidkit:". Stores of different prefixes have nothing in common.
+//
+// Environments that share a Redis, such as staging and production, must each have a
+// prefix of their own, or a database: with the same prefix, whoever is verified in one is verified in
+// the other. Different Config.Keys of package okidhttp do not keep them apart, because that
+// somebody is verified is known by the record alone and needs no key.
+//
+// The prefix may be empty, and must not contain braces, which would change where a
+// Cluster keeps the keys.
 func WithPrefix(prefix string) Option {
 	return func(s *Store) { s.prefix = prefix }
 }
@@ -86,6 +101,9 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 		s.indexes[shard] = s.prefix + "{" + strconv.Itoa(shard) + "}"
 	}
 	s.keepsDeadlines = keepsDeadlines(client)
+	if _, single := client.(*redis.Client); !single {
+		s.visits, s.pause = clusterVisits, firstPause
+	}
 	return s, nil
 }
 
@@ -120,50 +138,6 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	_, err := s.run(ctx, "delete", s.delete(shardOf(key), key))
 	return err
-}
-
-// Due implements [store.Store]. The order is exact to the millisecond. The cost
-// depends on the records that are due, up to limit in each of the 16 shards, and
-// not on how many others there are. While one master of a Cluster is away, Due
-// returns an error and no keys.
-func (s *Store) Due(ctx context.Context, limit int) ([]string, error) {
-	if err := store.CheckLimit(limit); err != nil {
-		return nil, err
-	}
-	return await(ctx, s, "due", func() ([]string, error) { return s.allDue(ctx, limit) })
-}
-
-func (s *Store) allDue(ctx context.Context, limit int) ([]string, error) {
-	var pending []call
-	for shard := range shards {
-		pending = append(pending, s.due(shard, limit))
-	}
-	var found []dueKey
-	for len(pending) > 0 {
-		var again []call
-		for i, cmd := range s.runAll(ctx, pending) {
-			reply, err := cmd.StringSlice()
-			if err != nil {
-				return nil, err
-			}
-			keys, done, err := dueKeys(reply)
-			if err != nil {
-				return nil, err
-			}
-			if !done {
-				again = append(again, pending[i])
-				continue
-			}
-			found = append(found, keys...)
-		}
-		pending = again
-	}
-	slices.SortFunc(found, func(a, b dueKey) int { return cmp.Compare(a.at, b.at) })
-	names := make([]string, min(limit, len(found)))
-	for i := range names {
-		names[i] = found[i].key
-	}
-	return names, nil
 }
 
 // shardOf says which shard has the record at key.

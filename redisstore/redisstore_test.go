@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -61,15 +62,19 @@ func open(t testing.TB, c redis.UniversalClient, opts ...Option) *Store {
 func TestStoreOnMiniredis(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		m := newMini(t)
-		return storetest.Harness{Store: open(t, connect(t, m.Addr())), Advance: m.advance}
+		fault := func() func() {
+			m.SetError("MISCONF disk is full")
+			return func() { m.SetError("") }
+		}
+		return storetest.Harness{Store: open(t, connect(t, m.Addr())), Advance: m.advance, Faults: []func() func(){fault}}
 	})
 }
 
 // onServer runs the suite on one server for all cases.
-func onServer(t *testing.T, c redis.UniversalClient) {
+func onServer(t *testing.T, c redis.UniversalClient, faults ...func() func()) {
 	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
-		return storetest.Harness{Store: open(t, c, WithPrefix(fmt.Sprintf("case %d:", n.Add(1))))}
+		return storetest.Harness{Store: open(t, c, WithPrefix(fmt.Sprintf("case %d:", n.Add(1)))), Faults: faults}
 	})
 }
 
@@ -78,7 +83,16 @@ func TestStoreOnRedis(t *testing.T) {
 	if !ok {
 		return
 	}
-	onServer(t, connect(t, addr))
+	admin := connect(t, addr)
+	allow(t, admin, "on >password ~* &* +@all")
+	var faults []func() func()
+	for _, command := range []string{"zadd", "zrem", "set", "del", "zrangebyscore"} {
+		faults = append(faults, func() func() {
+			allow(t, admin, "-"+command)
+			return func() { allow(t, admin, "+@all") }
+		})
+	}
+	onServer(t, connectAs(t, addr), faults...)
 }
 
 func TestStoreOnCluster(t *testing.T) {
@@ -510,6 +524,16 @@ func TestDueIsNeverEarly(t *testing.T) {
 	assert.Equal(t, []string{"k"}, keys)
 }
 
+// keysOf finds keys of a shard.
+func keysOf(shard, n int) (keys []string) {
+	for i := 0; len(keys) < n; i++ {
+		if key := fmt.Sprintf("key%d", i); shardOf(key) == shard {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // indexed is how many keys the sorted sets hold.
 func indexed(t *testing.T, s *Store) int {
 	var n int64
@@ -541,54 +565,6 @@ func TestIndexDoesNotLeak(t *testing.T) {
 	assert.Zero(t, indexed(t, s))
 }
 
-// A shard with very many entries of records that are gone is worked off in parts,
-// and the records that are due stand behind all of them.
-func TestManyExpired(t *testing.T) {
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
-	client := connect(t, addr)
-	s := open(t, client)
-	each(s, t.Context(), func(_ string, err error) { require.NoError(t, err) }) // connects and loads the scripts
-	const gone = 5500
-	var members []redis.Z
-	for i := range gone {
-		members = append(members, redis.Z{Score: float64(i), Member: fmt.Sprint("gone", i)})
-	}
-	require.NoError(t, client.ZAdd(t.Context(), s.indexes[shardOf("k")], members...).Err())
-	require.NoError(t, s.Put(t.Context(), "k", store.Write{Version: 1, TTL: time.Hour, DueIn: 1}))
-	require.NoError(t, client.ZAdd(t.Context(), s.indexes[shardOf("k")], redis.Z{Score: gone, Member: "k"}).Err())
-
-	var c trips
-	client.AddHook(&c)
-	keys, err := s.Due(t.Context(), math.MaxInt)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"k"}, keys)
-	assert.EqualValues(t, 1+gone/1000, c.n.Load(), "round trips")
-	assert.Equal(t, 1, indexed(t, s))
-}
-
-// What is in the index but is no record is dropped, and blocks nobody.
-func TestPoisonInIndex(t *testing.T) {
-	m := newMini(t)
-	client := connect(t, m.Addr())
-	s := open(t, client)
-	require.NoError(t, s.Put(t.Context(), "k", store.Write{Version: 1, TTL: time.Hour, DueIn: time.Second}))
-	shard := shardOf("k")
-	for i, name := range []string{"missing", "short", "list", ""} {
-		require.NoError(t, client.ZAdd(t.Context(), s.indexes[shard], redis.Z{Score: float64(i), Member: name}).Err())
-	}
-	require.NoError(t, client.Set(t.Context(), s.name(shard, "short"), "1234567", 0).Err())
-	require.NoError(t, client.LPush(t.Context(), s.name(shard, "list"), "x").Err())
-	m.advance(time.Second)
-
-	keys, err := s.Due(t.Context(), 1)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"k"}, keys)
-	assert.Equal(t, 1, indexed(t, s))
-}
-
 // Something else at the name of a record is an error, not an answer.
 func TestForeignValues(t *testing.T) {
 	m := newMini(t)
@@ -607,7 +583,7 @@ func TestForeignValues(t *testing.T) {
 	}
 }
 
-// Whatever a server answers, record and dueKeys return.
+// Whatever a server answers, record and dueEntries return.
 func FuzzReplies(f *testing.F) {
 	f.Add("1700000000", "999999", "\x00\x00\x00\x00\x00\x00\x00\x01value")
 	f.Add("0", "1", "1234567")
@@ -621,8 +597,8 @@ func FuzzReplies(f *testing.F) {
 		} else {
 			require.Equal(t, store.Record{}, rec)
 		}
-		if keys, _, err := dueKeys([]string{a, b, c}); err == nil {
-			require.Len(t, keys, 1)
+		if entries, _, err := dueEntries([]any{a, b, c, a}, nil); err == nil {
+			require.Len(t, entries, 1)
 		}
 	})
 }
@@ -640,8 +616,12 @@ func TestReplies(t *testing.T) {
 		require.Error(t, err, "%v", reply)
 		assert.NotErrorIs(t, err, store.ErrConflict)
 	}
-	for _, reply := range [][]string{{}, {"0", "k"}, {"0", "k", "soon"}} {
-		_, _, err := dueKeys(reply)
+	for _, reply := range []any{nil, "0", []any{}, []any{"0", "k"}, []any{"0", "k", "1"}, []any{"0", "k", "soon", "1"}, []any{"0", "k", int64(1), "1"}} {
+		_, _, err := dueEntries(reply, nil)
 		require.Error(t, err, "%v", reply)
 	}
+	_, _, err := dueEntries([]any{"0"}, errors.New("no answer"))
+	require.ErrorContains(t, err, "no answer")
+	_, err = looksOf([]any{"1"}, nil)
+	require.Error(t, err)
 }

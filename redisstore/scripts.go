@@ -41,9 +41,14 @@ end
 // replace. Versions are compared as strings, because the numbers of Lua do not
 // hold 64 bits.
 //
-// SET comes before the change of the index, because a server without free memory
-// refuses only a script's first write. The due time is rounded up to the next
-// millisecond of the clock, because Due rounds the present down.
+// A repeat knows by the version that all is done, so nothing may fail once SET has
+// written it. What may be refused is therefore tried before, on a member that is no
+// key and not there: ZADD XX and ZREM of it change nothing, but fail without the
+// right to them and where the index is something else. ZADD goes first because a server without free
+// memory refuses only a script's first write, and does not refuse ZREM.
+//
+// The due time is rounded up to the next millisecond of the clock, because Due
+// rounds the present down.
 //
 //	KEYS: record, index
 //	ARGV: the version to replace or "", version and value, TTL, due in or 0, key
@@ -55,11 +60,13 @@ end
 if version ~= ARGV[1] then
 	return 0
 end
+local now = redis.call('TIME')
+redis.call('ZADD', KEYS[2], 'XX', 0, '')
+redis.call('ZREM', KEYS[2], '')
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 if ARGV[4] == '0' then
 	redis.call('ZREM', KEYS[2], ARGV[5])
 else
-	local now = redis.call('TIME')
 	local due = now[1] * 1000 + math.ceil(now[2] / 1000) + ARGV[4]
 	redis.call('ZADD', KEYS[2], due, ARGV[5])
 end
@@ -67,48 +74,96 @@ end
 return 1
 `)
 
-// deleteScript deletes a record and its due time.
+// deleteScript deletes a record and its due time: both or, as in putScript, neither.
 //
 //	KEYS: record, index
 //	ARGV: key
 var deleteScript = redis.NewScript(`
+redis.call('ZREM', KEYS[2], '')
 local deleted = redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 if deleted == 1 then` + publish + `end
 return 1
 `)
 
-// dueScript returns a flag and then, by turns, the keys that are due and their due
-// times. It takes out of the index the keys that have no record any more, or
-// something that is none. The flag is 1 if they were so many that the script
-// stopped there, so as not to keep the server from other work, and has to run again.
+// dueScript returns a flag and then, by turns, the keys whose due time has come,
+// their due times, and whether their record is in sight: 1, or 0 if it is not there,
+// is something else, or lies where the script cannot look. What is not in sight is
+// for sweepScript; this one changes nothing. The flag is 1 if there was so much of it
+// that the script stopped there, so as not to keep the server from other work.
 //
 //	KEYS: index
-//	ARGV: limit
+//	ARGV: how many records in sight are wanted, how many entries to skip
 var dueScript = redis.NewScript(`
-local index, missing = KEYS[1], tonumber(ARGV[1])
+local index, missing, from, doubts = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 local now = redis.call('TIME')
 local untilNow = now[1] * 1000 + math.floor(now[2] / 1000)
-local reply, found, dropped = {'0'}, 0, 0
+local reply = {'0'}
 while missing > 0 do
 	local want = math.min(missing, 1000)
-	local page = redis.call('ZRANGEBYSCORE', index, '-inf', untilNow, 'WITHSCORES', 'LIMIT', found, want)
+	local page = redis.call('ZRANGEBYSCORE', index, '-inf', untilNow, 'WITHSCORES', 'LIMIT', from, want)
 	for i = 1, #page, 2 do
-		local length = redis.pcall('STRLEN', index .. ':' .. page[i])
-		if type(length) == 'number' and length >= 8 then
-			reply[#reply + 1] = page[i]
-			reply[#reply + 1] = page[i + 1]
-			found, missing = found + 1, missing - 1
+		local version, seen = redis.pcall('GETRANGE', index .. ':' .. page[i], 0, 7), '0'
+		if type(version) == 'string' and #version == 8 then
+			seen, missing = '1', missing - 1
 		else
-			redis.call('ZREM', index, page[i])
-			dropped = dropped + 1
+			doubts = doubts + 1
 		end
+		reply[#reply + 1] = page[i]
+		reply[#reply + 1] = page[i + 1]
+		reply[#reply + 1] = seen
 	end
 	if #page < 2 * want then
 		break
 	end
-	if dropped >= 1000 then
-		return {'1'}
+	if doubts >= 1000 then
+		reply[1] = '1'
+		break
+	end
+	from = from + want
+end
+return reply
+`)
+
+// sweepScript looks at entries of the index whose records dueScript did not see. It
+// declares these, so that a Cluster refuses it while it has not all of them in one
+// place. For each it returns 1 if the record is there, 2 if something else is, which is
+// put off for an hour so that it stands in nobody's way, or 0 if there is nothing to do any more.
+//
+// An entry without a record goes after as many visits as ARGV says, with pauses each
+// twice as long as the last. The number of visits so far is the fraction of the
+// entry's score, in 32nds.
+//
+//	KEYS: index, records
+//	ARGV: visits, first pause, and for each record its key and the due time that was seen
+var sweepScript = redis.NewScript(`
+local index, visits, pause = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+local reply = {}
+for i = 2, #KEYS do
+	local key, score = ARGV[2 * i - 1], ARGV[2 * i]
+	reply[i - 1] = 0
+	if redis.call('ZSCORE', index, key) == score then
+		if redis.call('EXISTS', KEYS[i]) == 0 then
+			local visit = score % 1 * 32
+			if visit < visits then
+				redis.call('ZADD', index, now + pause * 2 ^ visit + (visit + 1) / 32, key)
+			else
+				redis.call('ZREM', index, key)
+			end
+		else
+			local version = redis.pcall('GETRANGE', KEYS[i], 0, 7)
+			if type(version) == 'table' and string.sub(version.err, 1, 9) ~= 'WRONGTYPE' then
+				return version
+			end
+			if type(version) == 'string' and #version == 8 then
+				reply[i - 1] = 1
+			else
+				reply[i - 1] = 2
+				redis.call('ZADD', index, now + 3600000, key)
+			end
+		end
 	end
 end
 return reply
@@ -147,8 +202,17 @@ func (s *Store) delete(shard int, key string) call {
 	return call{deleteScript, []string{s.name(shard, key), s.indexes[shard]}, []any{key}}
 }
 
-func (s *Store) due(shard, limit int) call {
-	return call{dueScript, []string{s.indexes[shard]}, []any{limit}}
+func (s *Store) due(shard, limit, from int) call {
+	return call{dueScript, []string{s.indexes[shard]}, []any{limit, from}}
+}
+
+func (s *Store) sweep(shard int, doubts []dueEntry) call {
+	keys, args := []string{s.indexes[shard]}, []any{s.visits, millis(s.pause)}
+	for _, e := range doubts {
+		keys = append(keys, s.name(shard, e.key))
+		args = append(args, e.key, e.score)
+	}
+	return call{sweepScript, keys, args}
 }
 
 // millis rounds up to milliseconds, as long as a Duration can hold them.
@@ -192,27 +256,6 @@ func written(reply any) error {
 		return store.ErrConflict
 	}
 	return fmt.Errorf("redisstore: reply %T is neither 0 nor 1", reply)
-}
-
-// dueKey is a key and its due time in Unix milliseconds.
-type dueKey struct {
-	key string
-	at  float64
-}
-
-// dueKeys reads what dueScript returns. Unless done, it has to run again.
-func dueKeys(reply []string) (keys []dueKey, done bool, err error) {
-	if len(reply)%2 != 1 {
-		return nil, false, fmt.Errorf("reply of %d fields", len(reply))
-	}
-	for pairs := reply[1:]; len(pairs) > 0; pairs = pairs[2:] {
-		at, err := strconv.ParseFloat(pairs[1], 64)
-		if err != nil {
-			return nil, false, fmt.Errorf("due time: %w", err)
-		}
-		keys = append(keys, dueKey{pairs[0], at})
-	}
-	return keys, reply[0] == "0", nil
 }
 
 // run makes one call. op names the method in errors.

@@ -163,6 +163,13 @@ func (l *listener) connection(ctx context.Context) (worked bool) {
 			l.received(msg)
 		case redis.HasErrorPrefix(err, "unknown command"):
 			l.begin(false)
+		case redis.HasErrorPrefix(err, "MOVED"):
+			// The next connection would go to the same server, for as long as no
+			// command of another call is told that the slot has moved.
+			if cluster, ok := l.client.(*redis.ClusterClient); ok {
+				cluster.ReloadState(ctx)
+			}
+			return worked
 		default:
 			return worked
 		}

@@ -33,6 +33,7 @@ type Process struct {
 	Addr string
 
 	cmd    *exec.Cmd
+	conn   *redis.Client // once client was called
 	ended  chan struct{} // closed when the process has ended
 	output bytes.Buffer  // to be read once it has
 }
@@ -72,43 +73,97 @@ func Start(t testing.TB, args ...string) (*Process, bool) {
 // when all of them serve all slots.
 func Cluster(t testing.TB) (addrs []string, ok bool) {
 	t.Helper()
-	if _, ok := find(t); !ok {
-		return nil, false
+	masters, _, ok := ReplicatedCluster(t, 0)
+	for _, p := range masters {
+		addrs = append(addrs, p.Addr)
 	}
-	const masters, slots = 3, 16384
-	var nodes []*redis.Client
-	for i := range masters {
-		bus := FreePort(t)
-		p, ok := Start(t, "--cluster-enabled", "yes", "--cluster-port", bus)
-		if !ok {
-			return nil, false
-		}
-		node := redis.NewClient(&redis.Options{Addr: p.Addr})
-		t.Cleanup(func() { _ = node.Close() })
-		must(t, node.Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
-		must(t, node.ClusterAddSlotsRange(t.Context(), i*slots/masters, (i+1)*slots/masters-1).Err())
+	return addrs, ok
+}
 
-		addrs, nodes = append(addrs, p.Addr), append(nodes, node)
-		if i > 0 {
-			host, port, _ := net.SplitHostPort(p.Addr)
-			must(t, nodes[0].Do(t.Context(), "CLUSTER", "MEET", host, port, bus).Err())
-		}
+// ReplicatedCluster is [Cluster] with replicas of the first master, which are in step with it.
+func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, ok bool) {
+	t.Helper()
+	if _, ok := find(t); !ok {
+		return nil, nil, false
 	}
-	for _, node := range nodes {
+	const slots = 16384
+	masters = make([]*Process, 3)
+	var first string // the arguments of CLUSTER MEET
+	var all []*Process
+	for i := range len(masters) + count {
+		bus := FreePort(t)
+		p, ok := Start(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--repl-diskless-sync-delay", "0")
+		if !ok {
+			return nil, nil, false
+		}
+		all = append(all, p)
+		node := p.client(t)
+		must(t, node.Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
+		if i < len(masters) {
+			masters[i] = p
+			must(t, node.ClusterAddSlotsRange(t.Context(), i*slots/len(masters), (i+1)*slots/len(masters)-1).Err())
+		} else {
+			replicas = append(replicas, p)
+		}
+		host, port, _ := net.SplitHostPort(p.Addr)
+		if i == 0 {
+			first = strings.Join([]string{host, port, bus}, " ")
+			continue
+		}
+		meet := []any{"CLUSTER", "MEET"}
+		for _, arg := range strings.Fields(first) {
+			meet = append(meet, arg)
+		}
+		must(t, node.Do(t.Context(), meet...).Err())
+	}
+	id, err := masters[0].client(t).ClusterMyID(t.Context()).Result()
+	must(t, err)
+	for _, p := range all {
 		must(t, poll(t.Context(), func() error {
-			info, err := node.ClusterInfo(t.Context()).Result()
-			if err != nil {
-				return err
-			}
-			for _, want := range []string{"cluster_state:ok", fmt.Sprint("cluster_known_nodes:", masters), fmt.Sprint("cluster_slots_ok:", slots)} {
-				if !strings.Contains(info, want+"\r\n") {
-					return fmt.Errorf("no %s in\n%s", want, info)
-				}
-			}
-			return nil
+			return says(p.client(t).ClusterInfo(t.Context()), "cluster_state:ok", fmt.Sprint("cluster_known_nodes:", len(all)), fmt.Sprint("cluster_slots_ok:", slots))
 		}))
 	}
-	return addrs, true
+	for _, p := range replicas {
+		must(t, poll(t.Context(), func() error { // it may not have heard of the master yet
+			return p.client(t).ClusterReplicate(t.Context(), id).Err()
+		}))
+		must(t, poll(t.Context(), func() error {
+			return says(p.client(t).Info(t.Context(), "replication"), "master_link_status:up")
+		}))
+	}
+	for _, p := range all { // one that has not heard of a replica lets it not take over
+		must(t, poll(t.Context(), func() error {
+			nodes, err := p.client(t).ClusterNodes(t.Context()).Result()
+			if err == nil && strings.Count(nodes, "slave "+id+" ") != count {
+				err = fmt.Errorf("not %d replicas in\n%s", count, nodes)
+			}
+			return err
+		}))
+	}
+	return masters, replicas, true
+}
+
+// says returns an error unless the answer has all these lines.
+func says(answer *redis.StringCmd, lines ...string) error {
+	text, err := answer.Result()
+	if err != nil {
+		return err
+	}
+	for _, want := range lines {
+		if !strings.Contains(text, want+"\r\n") {
+			return fmt.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	return nil
+}
+
+// client is a client of this server alone.
+func (p *Process) client(t testing.TB) *redis.Client {
+	if p.conn == nil {
+		p.conn = redis.NewClient(&redis.Options{Addr: p.Addr})
+		t.Cleanup(func() { _ = p.conn.Close() })
+	}
+	return p.conn
 }
 
 // find looks for redis-server.
