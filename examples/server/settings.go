@@ -51,7 +51,7 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 		s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)
 		problem(err)
 	} else {
-		s.app.Store, err = openRedis(getenv("REDIS_URL"))
+		s.app.Store, err = openRedis(getenv("REDIS_URL"), getenv("REDIS_PREFIX"))
 		problem(err)
 		if getenv("OKID_KEYS") == "" {
 			problem(errors.New("OKID_KEYS is required with REDIS_URL: the replicas must have the same"))

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/internal/redistest"
 )
 
 // A server that cannot be right does not start, and says all that is wrong.
@@ -64,6 +66,7 @@ func TestBadSettings(t *testing.T) {
 		{"Redis without keys", map[string]string{"REDIS_URL": "redis://:canary-pass@redis.example", "OKID_KEYS": ""}, []string{"OKID_KEYS is required with REDIS_URL"}},
 		{"Redis URL", map[string]string{"REDIS_URL": "http://:canary-pass@redis.example"}, []string{"REDIS_URL is not"}},
 		{"Redis Cluster", map[string]string{"REDIS_URL": "redis://:canary-pass@redis.example,http://canary-pass@x"}, []string{"REDIS_URL: address 2"}},
+		{"Redis prefix", map[string]string{"REDIS_URL": "redis://:canary-pass@redis.example", "REDIS_PREFIX": "{staging}"}, []string{`prefix "{staging}" contains a brace`}},
 		{"GetID without its key", map[string]string{"GETID_URL": "https://canary.example"}, []string{"GETID_URL and GETID_API_KEY are required for GetID"}},
 		{"GetID without its URL", map[string]string{"GETID_JWKS_URL": "https://canary.example"}, []string{"GETID_URL and GETID_API_KEY are required for GetID"}},
 		{"GetID", map[string]string{"GETID_URL": "http://getid.example", "GETID_API_KEY": " canary", "GETID_JWKS_URL": "x", "GETID_SCRIPT_URL": "x"},
@@ -118,6 +121,27 @@ func TestRandomKeyIsWarnedOf(t *testing.T) {
 	assert.Contains(t, random.stderr(t), "level=WARN")
 	assert.Contains(t, random.stderr(t), "OKID_KEYS is empty: using a random key")
 	assert.Empty(t, given.stderr(t), "who has set all hears nothing")
+}
+
+// Environments that share a Redis have nothing in common if their prefixes differ.
+func TestRedisPrefix(t *testing.T) {
+	t.Parallel()
+	addr, ok := redistest.Server(t)
+	if !ok {
+		return
+	}
+	on := func(prefix string) *server {
+		return launch(t, map[string]string{"REDIS_URL": "redis://" + addr, "REDIS_PREFIX": prefix, "OKID_KEYS": randomKey()})
+	}
+	production, staging := on(""), on("staging:")
+	alice := production.logIn(t, "alice")
+	a := alice.begin(t)
+	require.Equal(t, http.StatusOK, production.deliver(t, production.signed(completed(a, a.id))).status)
+	production.told(t, a, "verified")
+	alice.opened(t)
+	staging.logIn(t, "alice").shut(t)
+	production.stop(t)
+	staging.stop(t)
 }
 
 // Of several secrets and keys each counts, and the first key signs.

@@ -112,6 +112,9 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, redisstore.ErrEviction):
 		a.log.Warn("store is degraded", "error", err)
 		fmt.Fprintln(w, "degraded: the store may evict records")
+	case errors.Is(err, redisstore.ErrNoSignals):
+		a.log.Warn("store is degraded", "error", err)
+		fmt.Fprintln(w, "degraded: the store gives no signals, so that pages hear of a verdict later")
 	case err != nil:
 		a.log.Warn("store is away", "error", err)
 		http.Error(w, "store is away", http.StatusServiceUnavailable)

@@ -78,6 +78,7 @@ func TestReadiness(t *testing.T) {
 	}{
 		{nil, 200, "ready"},
 		{fmt.Errorf("redisstore: %w", redisstore.ErrEviction), 200, "degraded"},
+		{fmt.Errorf("%w: NOPERM", redisstore.ErrNoSignals), 200, "degraded: the store gives no signals"},
 		{errAway, 503, "store is away"},
 	} {
 		app := newApp(t, checked{memstore.New(), tt.err})
