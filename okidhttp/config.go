@@ -39,7 +39,8 @@ type Config struct {
 	// "https://app.example.com/verify". Every URL that the kit hands out begins
 	// with it, and none is ever made from a request. It must be https, unless
 	// its host is a loopback address, and ASCII: internationalized names begin with
-	// "xn--". Required.
+	// "xn--". A proxy may change the paths that lie before the mount, as long as it
+	// does so for the kit and for what the gate guards alike. Required.
 	PublicURL string
 
 	// Keys seal references and what is personal: 32 random bytes each. The first
@@ -149,8 +150,8 @@ type Config struct {
 
 	// AfterSuccess and AfterError are where users go who come back from the
 	// provider, once the verdict is known, unless the page that they wanted to
-	// see is: a path of the host's, or a URL. Default: "/", and the kit's own
-	// page, which offers another try.
+	// see is known: a path of the host's, or a URL, as browsers see it. Default:
+	// "/", and the kit's own page, which offers another try.
 	AfterSuccess, AfterError string
 
 	// Brand is whose name, colour and logo the pages bear. Default: nobody's.

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path"
+	"strings"
 )
 
 // RequireVerified lets only verified users through to next, which finds the
 // [Grant] with [GrantFrom].
 //
 // A browser of somebody who is not verified gets 303 to the page, and comes back
-// when they are; another client gets 403. Somebody who is not logged in gets
+// when they are, or goes to Config.AfterSuccess if it cannot be known how the browser
+// saw the path, behind a proxy that changes it; another client gets 403. Somebody who is not logged in gets
 // Config.Unauthorized. When the store cannot be read nobody gets through: 503
 // with Retry-After. Answers are marked as not to be kept by any cache, unless next
 // says otherwise.
@@ -74,13 +77,16 @@ func (p *passage) Value(key any) any {
 // pageFor is the kit's page, and remembers where the user wanted to go if that
 // can be gone to again.
 func (k *Kit) pageFor(r *http.Request) string {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		// Not r.URL, of which http.StripPrefix may have taken a part.
-		if returnTo := k.returnTo(r.RequestURI); returnTo != "" {
-			return k.url("page", "return_to", returnTo)
-		}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return k.url("page")
 	}
-	return k.url("page")
+	// Not r.URL, of which http.StripPrefix may have taken a part.
+	wanted := k.returnTo(r.RequestURI)
+	if beside, _ := path.Split(k.publicURL.EscapedPath()); !strings.HasPrefix(wanted, beside) {
+		// There may be a proxy that has taken a part of the path. The page can tell.
+		return k.url("page", "gated", wanted)
+	}
+	return k.url("page", "return_to", wanted)
 }
 
 type grantKey struct{}

@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 )
@@ -53,4 +54,46 @@ func (k *Kit) returnTo(s string) string {
 		return out
 	}
 	return ""
+}
+
+// wanted is the page that the query of a request to the kit names: as return_to in the
+// browser's terms, or as gated in those of the gate.
+//
+// The two differ behind a proxy that takes a part of the paths away, or adds one. What it
+// does shows in the request itself, which came to the kit's own URL: there the path is
+// known as it was in the browser. If the page's is not of that kind, nobody can tell.
+func (k *Kit) wanted(r *http.Request) string {
+	value, _ := parameter(r, "return_to")
+	returnTo := k.returnTo(value)
+	here, there := k.detour(r)
+	if returnTo == "" {
+		value, _ := parameter(r, "gated")
+		if returnTo = k.returnTo(value); !strings.HasPrefix(returnTo, here+"/") {
+			return ""
+		}
+	} else if here == "" || !strings.HasPrefix(returnTo, here+"/") {
+		return returnTo
+	}
+	return k.returnTo(there + strings.TrimPrefix(returnTo, here))
+}
+
+// detour is how the path of a request to one of the kit's routes begins here, and there,
+// in the browser, without what both have in common. Without a proxy both are "".
+func (k *Kit) detour(r *http.Request) (here, there string) {
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		return "", ""
+	}
+	here, there = u.EscapedPath(), k.publicURL.EscapedPath()
+	if last, mount := lastSegment(here); isRoute(last) {
+		here = mount
+	}
+	for {
+		last, before := lastSegment(here)
+		same, above := lastSegment(there)
+		if last == "" || last != same {
+			return strings.TrimRight(here, "/"), strings.TrimRight(there, "/")
+		}
+		here, there = before, above
+	}
 }

@@ -178,9 +178,8 @@ type startWish struct {
 
 // startWish is what the query says.
 func (k *Kit) startWish(r *http.Request) startWish {
-	returnTo, _ := parameter(r, "return_to")
 	locale, _ := parameter(r, "locale")
-	return startWish{k.returnTo(returnTo), locality(locale)}
+	return startWish{k.wanted(r), locality(locale)}
 }
 
 var localePattern = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
