@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/text"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -157,16 +158,16 @@ type Config struct {
 	// Brand is whose name, colour and logo the pages bear. Default: nobody's.
 	Brand Brand
 
-	// Language says in which language the pages speak to the user of a request, as
-	// a language tag, such as "nl". Nil, or what the kit has no texts for: the
-	// header Accept-Language, and then English. The kit has texts in English,
-	// Dutch, German, French and Spanish.
+	// Language returns the language in which the pages speak to the user of a request,
+	// as a language tag, such as "nl". If nil, or if there are no texts in that
+	// language, the header Accept-Language decides, and then it is English.
+	// docs/pages.md lists the languages of the kit; [Config.Texts] adds others.
 	Language func(r *http.Request) string
 
-	// Texts are the host's own words: by language tag, and then by the kit's
-	// English text, all of which docs/pages.md lists. It adds languages, and
-	// replaces texts in those that the kit has. What it lacks is the kit's own text,
-	// if need be the English one. Empty: the kit's texts.
+	// Texts are the host's own words, by language tag and then by the kit's English
+	// text, all of which docs/pages.md lists. They add languages, and replace texts in
+	// those that the kit has. Missing texts fall back to the kit's translation, then to
+	// English.
 	Texts map[string]map[string]string
 
 	// Pages are the host's own pages, instead of the kit's with the same name:
@@ -339,10 +340,10 @@ func (c *Config) complete() error {
 	for _, text := range c.Brand.check() {
 		problem("Brand.%s", text)
 	}
-	for _, text := range checkTexts(c.Texts) {
-		problem("Texts%s", text)
+	for _, fault := range text.Check(c.Texts) {
+		problem("Texts%s", fault)
 	}
-	if pages, err := pagesWith(c.Pages, newTexts(c.Texts)); err != nil {
+	if pages, err := pagesWith(c.Pages, text.New(c.Texts)); err != nil {
 		problem("Pages %w", err)
 	} else {
 		c.Pages = pages

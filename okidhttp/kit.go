@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/text"
 )
 
 // Kit verifies who the users of a web app are. It is made by [New], safe for
@@ -20,7 +21,7 @@ type Kit struct {
 	keys      keyring
 	providers map[string]identity.Provider
 	publicURL *url.URL // Config.PublicURL
-	texts     *texts
+	texts     *text.Catalog
 	csrf      *http.CrossOriginProtection
 	wake      chan struct{} // tells Run that there is work; holds one signal
 	streams   streams
@@ -52,7 +53,7 @@ func New(cfg Config) (*Kit, error) {
 		keys:      keys,
 		providers: map[string]identity.Provider{},
 		publicURL: publicURL,
-		texts:     newTexts(cfg.Texts),
+		texts:     text.New(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),
 		wake:      make(chan struct{}, 1),
 		questions: newQuota(),

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/text"
 )
 
 // A Frame is what the templates of all pages get; see Config.Pages.
@@ -27,12 +28,12 @@ type Frame struct {
 	// Brand is Config.Brand.
 	Brand Brand
 
-	texts *texts
+	texts *text.Catalog
 }
 
-// T is a text of the kit's in the language of the page. The English text stands
-// for it; one that the kit does not know is returned as it is.
-func (f *Frame) T(english string) string { return f.texts.translate(f.Language, english) }
+// T returns the translation of one of the kit's English texts into the language of the
+// page; see [Config.Texts]. A text that is not the kit's is returned as it is.
+func (f *Frame) T(english string) string { return f.texts.Translate(f.Language, english) }
 
 func (f *Frame) frame() *Frame { return f }
 
@@ -135,7 +136,7 @@ var replaceable = []string{"start.html", "sdk.html", "pending.html", "message.ht
 
 // pagesWith are the kit's pages with those that the host has replaced. It finds
 // out whether all of them can be shown.
-func pagesWith(host *template.Template, texts *texts) (*template.Template, error) {
+func pagesWith(host *template.Template, texts *text.Catalog) (*template.Template, error) {
 	if host == nil {
 		return ownPages, nil
 	}
@@ -170,7 +171,7 @@ func pagesWith(host *template.Template, texts *texts) (*template.Template, error
 		&MessagePage{Kind: "error", Title: "T", Message: "M"},
 		&MessagePage{Kind: "stranger", Title: "T", Message: "M", Button: "B", NextURL: somewhere},
 	} {
-		*sample.frame() = Frame{Nonce: "N", Language: english, Direction: "ltr", texts: texts}
+		*sample.frame() = Frame{Nonce: "N", Language: text.English, Direction: "ltr", texts: texts}
 		if err := pages.ExecuteTemplate(io.Discard, sample.template(), sample); err != nil {
 			return nil, fmt.Errorf("cannot be shown: %w", err)
 		}
@@ -182,7 +183,7 @@ func pagesWith(host *template.Template, texts *texts) (*template.Template, error
 func (k *Kit) render(w http.ResponseWriter, r *http.Request, status int, p pageData) {
 	language := k.language(r)
 	nonce := rand.Text()
-	*p.frame() = Frame{Nonce: nonce, Language: language, Direction: direction(language), Brand: k.cfg.Brand, texts: k.texts}
+	*p.frame() = Frame{Nonce: nonce, Language: language, Direction: text.Direction(language), Brand: k.cfg.Brand, texts: k.texts}
 	var body bytes.Buffer
 	if err := k.cfg.Pages.ExecuteTemplate(&body, p.template(), p); err != nil {
 		k.log(r.Context(), slog.LevelError, "page", "okidhttp: page cannot be rendered", "error", err)
@@ -198,6 +199,16 @@ func (k *Kit) render(w http.ResponseWriter, r *http.Request, status int, p pageD
 	h.Set("Referrer-Policy", p.referrerPolicy())
 	w.WriteHeader(status)
 	_, _ = body.WriteTo(w) // the client is gone
+}
+
+// language returns the language in which to speak to the user of a request.
+func (k *Kit) language(r *http.Request) string {
+	if k.cfg.Language != nil {
+		if language := k.texts.Match(k.cfg.Language(r)); language != "" {
+			return language
+		}
+	}
+	return k.texts.Accept(r.Header.Get("Accept-Language"))
 }
 
 func contentSecurityPolicy(nonce string, s identity.Sources, logo string) string {

@@ -12,11 +12,11 @@ import (
 	"math"
 	"mime"
 	"net/http"
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/text"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -179,19 +179,7 @@ type startWish struct {
 // startWish is what the query says.
 func (k *Kit) startWish(r *http.Request) startWish {
 	locale, _ := parameter(r, "locale")
-	return startWish{k.wanted(r), locality(locale)}
-}
-
-var localePattern = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
-
-// locality is a language tag as it may be handed on, or "" if this is none.
-func locality(locale string) string {
-	if len(locale) <= maxTag {
-		if tag := hyphenated(locale); localePattern.MatchString(tag) {
-			return tag
-		}
-	}
-	return ""
+	return startWish{k.wanted(r), text.Tag(locale)}
 }
 
 // readStartWish reads a body that is a form or JSON, and for what that does not say the
@@ -223,7 +211,7 @@ func (k *Kit) readStartWish(w http.ResponseWriter, r *http.Request, bodies *bodi
 	}
 	wish = k.startWish(r)
 	wish.returnTo = cmp.Or(k.returnTo(said.returnTo), wish.returnTo)
-	wish.locale = cmp.Or(locality(said.locale), wish.locale)
+	wish.locale = cmp.Or(text.Tag(said.locale), wish.locale)
 	return wish, nil, nil
 }
 
