@@ -104,7 +104,7 @@ func TestTexts(t *testing.T) {
 	}
 	for _, p := range []problem{ // those of the routes that people open
 		problemNotFound, problemNoProvider, problemAnonymous, problemCrossOrigin, problemVerified, problemBadRequest,
-		problemLimited, problemRefused, problemProviderAway, problemStoreAway, problemInternal,
+		problemLimited, problemRefused, problemProviderAway, problemStoreAway, problemInternal, problemBusy, problemSlowBody,
 	} {
 		onPages[p.Title], onPages[p.Detail] = true, true
 	}
