@@ -193,6 +193,12 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	e := Event{ID: "evt_1", Status: identity.Verified, Subject: "canary-subject", Attempt: "r", Verification: person,
 		Metadata: map[string]string{"x": "canary-metadata"}}
 	n := identity.Notice{Provider: "fake", Verification: person, Metadata: e.Metadata}
+	timeless := &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{} // whose digits may be those of a birthday
+		}
+		return a
+	}}
 	for name, value := range map[string]any{
 		"config": c, "config pointer": &c, "kit": kit, "event": e, "event pointer": &e, "notice": n, "verification": person,
 		"within a struct": struct {
@@ -206,8 +212,8 @@ func TestNothingPrintsSecrets(t *testing.T) {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 			fmt.Fprintf(&out, verb, value)
 		}
-		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "value", value)
-		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "value", value)
+		slog.New(slog.NewTextHandler(&out, timeless)).Info("x", "value", value)
+		slog.New(slog.NewJSONHandler(&out, timeless)).Info("x", "value", value)
 		if name != "kit" {
 			data, err := json.Marshal(value)
 			if err == nil {

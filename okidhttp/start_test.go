@@ -586,6 +586,7 @@ func TestStartsThatHangUp(t *testing.T) {
 		synctest.Wait()
 		assert.EqualValues(t, 1, waiting.Load(), "the one that asks the provider goes on, for what was asked is kept")
 		assert.Equal(t, 200, start(t.Context()))
+		synctest.Wait()
 		assert.Zero(t, waiting.Load())
 		assert.Len(t, w.provider.starts, 1)
 		assert.Empty(t, w.kit.startTurns.of)
