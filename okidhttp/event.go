@@ -9,11 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"regexp"
 	"runtime/debug"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -149,7 +146,7 @@ func (k *Kit) call(ctx context.Context, f func(context.Context, Event) error, e 
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %v\n%s", errPanic, v, debug.Stack())
+			err = &panicError{value: v, stack: debug.Stack()}
 		}
 	}()
 	return f(ctx, e)
@@ -157,37 +154,20 @@ func (k *Kit) call(ctx context.Context, f func(context.Context, Event) error, e 
 
 var errPanic = errors.New("callback panicked")
 
+// panicError is a panic of the host's. It matches errPanic.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) what() string  { return fmt.Sprintf("%v: %v", errPanic, e.value) }
+func (e *panicError) Error() string { return e.what() + "\n" + string(e.stack) }
+func (e *panicError) Unwrap() error { return errPanic }
+
 // vetoed reports whether an error of Config.Decide refuses.
 func vetoed(err error) bool {
 	return err != nil && !errors.Is(err, errTemporary) && !errors.Is(err, errPanic) &&
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
-
-// scrub takes what is personal about an event out of the text of a host's error,
-// which goes to the log.
-func (e Event) scrub(err error) string {
-	v := e.Verification
-	secrets := []string{e.Subject, v.FirstName, v.LastName, v.DocumentNumber, v.DateOfBirth.String()}
-	for _, c := range v.Concerns {
-		secrets = append(secrets, c.Message)
-	}
-	for _, value := range e.Metadata {
-		secrets = append(secrets, value)
-	}
-	secrets = slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
-	if len(secrets) == 0 {
-		return err.Error()
-	}
-	// The longest first: one may be a part of another.
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	for i := range secrets {
-		secrets[i] = regexp.QuoteMeta(secrets[i])
-	}
-	pattern, patternErr := regexp.Compile("(?i)" + strings.Join(secrets, "|"))
-	if patternErr != nil {
-		return "[redacted]" // a name that is not text
-	}
-	return pattern.ReplaceAllLiteralString(err.Error(), "[redacted]")
 }
 
 // backoff is how long to wait before try number tries, counted from 1: from one

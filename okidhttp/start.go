@@ -106,7 +106,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 	}
 	sent, err := k.startMetadata(r)
 	if err != nil {
-		k.problem(w, r, problemInternal, err)
+		k.problem(w, r, problemInternal, errors.New(Event{Subject: subject}.scrub(err)))
 		return
 	}
 	s := starter{
