@@ -343,6 +343,16 @@ func TestWalksFindBugs(t *testing.T) {
 			},
 			finds: "was last told",
 		},
+		"a webhook of another verification counts": {
+			flaw: flaw{
+				read: func(w *walk, a *attempt) {
+					if w.running != nil && w.running.strays {
+						a.providerID = ""
+					}
+				},
+			},
+			finds: `no verification "stray"`,
+		},
 		"a new key seals before all have it": {
 			flaw: flaw{
 				where: func(c *circumstances) { c.rotates = true },

@@ -45,7 +45,9 @@ type story struct {
 	said   map[string]telling
 
 	accepted, refused bool // by the host's policy
-	returned          bool // the user came back
+	returned          bool // the user came back,
+	back              bool // and was there until the answer came
+	verifiedAt        int  // in the trace
 	lettered          bool // it had a dead letter once
 	dropped           bool // somebody dropped a dead letter
 	erased            bool
@@ -70,14 +72,6 @@ func (w *walk) story(reference string) *story {
 	s := &story{reference: reference, events: map[string]identity.Status{}, said: map[string]telling{}}
 	w.stories = append(w.stories, s)
 	return s
-}
-
-// oneReference is that of any attempt, or "".
-func (w *walk) oneReference() string {
-	if len(w.stories) == 0 {
-		return ""
-	}
-	return pick(w, w.stories...).reference
 }
 
 // configure gives a kit the host's functions.

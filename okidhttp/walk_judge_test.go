@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -70,7 +71,7 @@ func (w *walk) observe(key string, write store.Write) {
 			}
 		}
 		if v := w.verificationOf(a); v != nil && !a.quietUntil.IsZero() {
-			v.hushed = w.begun
+			v.hushed = w.taken
 		}
 		if a.provider == "claims" && a.providerID != "" {
 			v := w.verification(a.providerID)
@@ -78,8 +79,13 @@ func (w *walk) observe(key string, write store.Write) {
 			v.spent = v.spent && !repeated
 			w.observeClaim(v)
 		}
-		if a.status == identity.Verified && was != a.status {
+		switch {
+		case a.status == was:
+		case a.status == identity.Verified:
+			s.verifiedAt = len(w.trace)
 			w.observeVerified(a, s)
+		case was == identity.Verified && w.verification(a.providerID).denied < s.verifiedAt:
+			w.problem("a verification is revoked though the provider has not said so since")
 		}
 	}
 	if _, err := w.kit.Grant(w.t.Context(), user); (err == nil) != verified {
@@ -94,10 +100,12 @@ func (w *walk) observeVerified(a *attempt, s *story) {
 	for _, status := range s.events {
 		told = told || status == identity.Verified
 	}
+	replayed := w.running.replays.Attempt == a.reference
 	said := v.confirmed || v.delivered[word{identity.Verified, false}] || v.delivered[word{identity.Verified, true}]
 	for what, wrong := range map[string]bool{
 		"nobody ever said so":                   !said,
 		"the provider did not confirm it":       (w.confirm || a.provider == "claims") && !v.confirmed,
+		"what was replayed was not confirmed":   replayed && !slices.Contains(w.running.asked, v.id),
 		"the host does not know":                w.has(identity.Verified) && !told,
 		"the host's policy did not accept it":   w.policy && !s.accepted,
 		"the host's policy refused it":          s.refused,
@@ -212,7 +220,9 @@ func (w *walk) judgeEnd(a *attempt) (problems []string) {
 }
 
 // waits reports whether an attempt still waits for its user.
-func (w *walk) waits(a *attempt) bool { return w.mustReturn && w.absent && !a.returned }
+func (w *walk) waits(a *attempt) bool {
+	return w.mustReturn && w.absent && !a.returned && !w.story(a.reference).back
+}
 
 // verificationOf is the one of an attempt, or nil if the kit has never learnt of one.
 func (w *walk) verificationOf(a *attempt) *verification {
@@ -232,15 +242,12 @@ func (w *walk) judgeVerdict(a *attempt, s *story) (problems []string) {
 	givenUp := s.dropped || slices.ContainsFunc(a.letters, func(l letter) bool { return l.status == identity.Verified })
 	verified := a.status == identity.Verified
 	switch {
-	case w.knows(v) && verified && v.truth != identity.Verified:
+	case w.knows(v) && verified && v.truth != identity.Verified && (!w.trusts || v.truth.Final() && v.contradicted(v.acked)):
+		// Whoever is not asked again does not know better than the last signed word.
 		problems = append(problems, fmt.Sprintf("the provider says %s", v.truth))
 	case verified || s.refused || givenUp || v.unfit || w.waits(a):
 	case !w.knows(v):
-		contradicted := false
-		for d := range v.delivered {
-			contradicted = contradicted || d.status == identity.Failed || d.status == identity.Expired
-		}
-		if yes && !contradicted && !s.lettered { // what is replayed is not believed
+		if yes && !v.contradicted(v.delivered) && !s.lettered { // what is replayed is not believed
 			problems = append(problems, "a signed verified was acknowledged, and nothing contradicts it")
 		}
 	case v.truth != identity.Verified:
@@ -280,25 +287,27 @@ func (w *walk) judgeHost(a *attempt, s *story) string {
 
 // judgeLetters compares the list of dead letters with what there is.
 func (w *walk) judgeLetters() {
-	var listed []address
-	for shard := range listShards {
-		l, err := w.kit.loadList(w.t.Context(), shard)
-		require.NoError(w.t, err)
-		listed = append(listed, l.addresses...)
-	}
 	for _, user := range users {
-		hash := hashSubject(user)
+		listed := w.judgeList(user)
 		r := w.record(user)
 		for i := range r.attempts {
 			a := &r.attempts[i]
-			if len(a.letters) > 0 && !slices.Contains(listed, address{hash, a.id}) {
+			if len(a.letters) > 0 && !slices.Contains(listed, address{hashSubject(user), a.id}) {
 				w.problem("a dead letter is not listed")
 			}
 		}
-		for _, at := range listed {
-			if at.subject == hash && len(r.attempts) == 0 {
-				w.problem("the list of dead letters names somebody who was erased")
-			}
-		}
 	}
+}
+
+// judgeList looks for those in the list of dead letters who were erased. It returns
+// what is listed.
+func (w *walk) judgeList(user string) []address {
+	hash := hashSubject(user)
+	l, err := w.kit.loadList(context.Background(), listShard(hash))
+	require.NoError(w.t, err)
+	named := slices.ContainsFunc(l.addresses, func(at address) bool { return at.subject == hash })
+	if named && len(w.record(user).attempts) == 0 {
+		w.problem("the list of dead letters names somebody who was erased")
+	}
+	return l.addresses
 }

@@ -3,19 +3,22 @@ package okidhttp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
 )
 
-// providerModel is two providers: one that sends signed webhooks, and perhaps one
-// whose verifications are claimed.
+// providerModel is the providers: one that sends signed webhooks, and perhaps another,
+// and one whose verifications are claimed.
 type providerModel struct {
-	signing, claiming *fakeProvider
-	verifications     []*verification
-	owed              []delivery // webhooks that were not answered with 200
+	signing, second, claiming *fakeProvider
+
+	verifications []*verification
+	owed          []delivery // webhooks that were not answered with 200
 }
 
 // verification is what a provider knows.
@@ -31,6 +34,7 @@ type verification struct {
 	truth     identity.Status
 	changed   bool // the provider's mind
 	confirmed bool // the provider said verified when it was asked
+	denied    int  // in the trace: where it last said something else
 
 	quiet  time.Time // until then the provider wants to be left alone,
 	hushed int       // as operations know that begin after this one
@@ -57,6 +61,16 @@ type word struct {
 	after  bool
 }
 
+// contradicted reports whether any of some words denies the verification.
+func (v *verification) contradicted(words map[word]bool) bool {
+	for d := range words {
+		if d.status == identity.Failed || d.status == identity.Expired {
+			return true
+		}
+	}
+	return false
+}
+
 // delivery is a webhook.
 type delivery struct {
 	notice
@@ -67,23 +81,27 @@ type delivery struct {
 func newProviderModel(w *walk) providerModel {
 	return providerModel{
 		signing:  w.world.provider,
+		second:   &fakeProvider{name: "second", clock: w.clock},
 		claiming: &fakeProvider{name: "claims", clock: w.clock},
 	}
 }
 
 func (w *walk) providers() []identity.Provider {
 	all := []identity.Provider{walkedProvider{w.signing, w}}
+	if w.several {
+		all = append(all, walkedProvider{w.second, w})
+	}
 	if w.claims {
 		all = append(all, claimedProvider{walkedProvider{w.claiming, w}})
 	}
 	return all
 }
 
-func (w *walk) names() []string {
-	if w.claims {
-		return []string{"fake", "claims"}
+func (w *walk) names() (names []string) {
+	for _, p := range w.providers() {
+		names = append(names, p.Name())
 	}
-	return []string{"fake"}
+	return names
 }
 
 // newVerification is one that a provider begins.
@@ -118,7 +136,7 @@ func (w *walk) verification(id string) *verification {
 }
 
 // knows reports whether the provider knows a verification when it is asked.
-func (w *walk) knows(v *verification) bool { return !w.unknown || v.provider == "claims" }
+func (w *walk) knows(v *verification) bool { return !w.unknown || v.provider != "fake" }
 
 func (w *walk) oneOf(all []*verification) *verification {
 	if len(all) == 0 {
@@ -185,7 +203,7 @@ func (w *walk) changeMind(v *verification) {
 
 // draw is a webhook, which may have been overtaken by others.
 func (w *walk) draw(v *verification) delivery {
-	return w.webhookOf(v, pick(w, v.truth, v.truth, identity.Verified, identity.Started, identity.Review, identity.Verified, identity.Failed, identity.Expired))
+	return w.webhookOf(v, pick(w, v.truth, v.truth, identity.Verified, identity.Started, identity.Review, identity.Verified, identity.Failed, identity.Expired, ""))
 }
 
 func (w *walk) webhookOf(v *verification, s identity.Status) delivery {
@@ -209,12 +227,40 @@ func (w *walk) deliver(k *Kit, d delivery, late bool) {
 	}
 	w.tell("webhook %s %s %s, late: %v", d.v.id, n.Status, n.Note, late)
 	rec := httptest.NewRecorder()
-	k.ServeHTTP(rec, w.webhookRequest(n))
+	k.ServeHTTP(rec, w.webhookFrom(d.v.provider, n))
 	code = rec.Code
 	w.tell("webhook %s %s %s: %d", d.v.id, n.Status, n.Note, code)
 	if code == 200 && !late {
 		d.v.acked[d.word] = true
 	}
+}
+
+func (w *walk) webhookFrom(provider string, n notice) *http.Request {
+	r := w.webhookRequest(n)
+	r.URL.RawQuery = "provider=" + provider
+	return r
+}
+
+// stray is a webhook that names an attempt, and tells of a verification that is not
+// this attempt's: another provider's, or another one of the same.
+func (w *walk) stray(k *Kit, s *story) {
+	var by []string
+	for _, name := range w.names() {
+		known := w.records[s.user] != nil && w.records[s.user].first(func(a *attempt) bool { return a.reference == s.reference && a.providerID != "" }) != nil
+		if name != "claims" && (name != s.provider || known) {
+			by = append(by, name)
+		}
+	}
+	if len(by) == 0 {
+		return
+	}
+	provider := pick(w, by...)
+	n := notice{Reference: s.reference, ID: "stray", Status: pick(w, told...), At: w.clock.Now()}
+	w.begin("", func() {
+		w.running.strays = true
+		w.tell("stray webhook of %s about %s: %s", provider, s, n.Status)
+		k.ServeHTTP(httptest.NewRecorder(), w.webhookFrom(provider, n))
+	})
 }
 
 // answeredClaim looks at the answer to a claim.
@@ -250,9 +296,20 @@ type walkedProvider struct {
 
 func (p walkedProvider) Start(ctx context.Context, r identity.StartRequest) (identity.Session, error) {
 	w := p.w
-	w.story(r.Reference).user = w.running.user
-	w.newVerification(p.name, w.running.user, r.Reference)
+	s := w.story(r.Reference)
+	s.user, s.provider = w.running.user, p.name
+	var err error
+	if w.faults && w.chance(0.1) {
+		err = pick(w, identity.ErrRefused, identity.ErrUnavailable, fmt.Errorf("%w, %w", identity.ErrUnavailable, identity.ErrUncertain))
+		w.tell("%s does not start: %v", p.name, err)
+	}
+	if !errors.Is(err, identity.ErrRefused) {
+		w.newVerification(p.name, w.running.user, r.Reference)
+	}
 	w.rest()
+	if err != nil {
+		return identity.Session{}, err
+	}
 	return p.fakeProvider.Start(ctx, r)
 }
 
@@ -286,7 +343,12 @@ func (p walkedProvider) Fetch(_ context.Context, id string) (identity.Notice, er
 		err = identity.ErrNotFound
 	default:
 		w.tell("%s says that %s is %q", p.name, id, says)
-		v.confirmed = v.confirmed || says == identity.Verified
+		if says != identity.Verified {
+			v.denied = len(w.trace)
+		} else {
+			v.confirmed = true
+			w.running.asked = append(w.running.asked, v.id)
+		}
 		n = identity.Notice{Provider: p.name, Reference: v.reference, Verification: person, Fetched: true}
 		n.Verification.ID, n.Verification.Status, n.Verification.DocumentExpiry = id, says, v.expiry
 	}

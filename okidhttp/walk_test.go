@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,11 +62,14 @@ func TestWalks(t *testing.T) {
 	}
 }
 
+// steps is how long a walk is.
+const steps = 150
+
 // takeWalk is a whole walk, with something wrong if the flaw says so.
 func takeWalk(t *testing.T, seed uint64, f flaw) *walk {
 	cryptotest.SetGlobalRandom(t, seed) // event ids decide how long a retry waits
 	w := newWalk(t, seed, f)
-	for range 120 {
+	for range steps {
 		w.step()
 	}
 	for len(w.underWay) > 0 {
@@ -88,7 +92,7 @@ type walk struct {
 	kits   []*Kit
 	calm   bool // nothing fails any more
 
-	begun    int // operations
+	taken    int // up: operations
 	underWay []*operation
 	running  *operation
 
@@ -114,12 +118,15 @@ type circumstances struct {
 	async, confirm, mustReturn bool // Config
 
 	crowd   bool // two users, each with several attempts
-	claims  bool // a second provider, whose verifications are claimed
+	claims  bool // a provider whose verifications are claimed
+	several bool // providers sign: a second one
 	fickle  bool // providers change their mind, once about each verification
 	unknown bool // the first provider knows no verification when it is asked
 	faults  bool // the store fails, and processes die
+	brisk   bool // only seconds pass
 	days    bool // hours and days pass
 	limited bool // Config.StartLimit is reached
+	trusts  bool // a verification is not asked about again
 
 	documents bool // some have expired, or nobody knows whether they have
 	quiet     bool // providers ask to be left alone
@@ -135,10 +142,13 @@ func drawCircumstances(seed uint64, r *rand.Rand) circumstances {
 		callbacks: allCallbacks,
 		async:     chance(0.4),
 		faults:    chance(0.5),
+		brisk:     chance(0.3),
 		days:      chance(0.4),
 		fickle:    chance(0.4),
 		crowd:     chance(0.4),
 		claims:    chance(0.3),
+		several:   chance(0.3),
+		trusts:    chance(0.5),
 	}
 	if seed%3 != 0 {
 		c.callbacks = int(seed % (allCallbacks + 1))
@@ -174,7 +184,9 @@ type operation struct {
 	dead    bool   // its process died
 	faults  int    // how often something failed of which the kit cannot know whether it took place
 	calling string // the attempt about which it is calling the host
+	strays  bool   // it tells of another verification than the attempt's
 	replays DeadLetter
+	asked   []string // the verifications of which the provider said verified
 }
 
 func newWalk(t *testing.T, seed uint64, f flaw) *walk {
@@ -189,6 +201,7 @@ func newWalk(t *testing.T, seed uint64, f flaw) *walk {
 	if f.where != nil {
 		f.where(&w.circumstances)
 	}
+	w.trusts = w.trusts && !w.fickle
 	w.hostModel = newHostModel()
 	w.providerModel = newProviderModel(w)
 	for range 2 {
@@ -197,6 +210,9 @@ func newWalk(t *testing.T, seed uint64, f flaw) *walk {
 			c.Store = walkedStore{w.store, w}
 			c.Providers = w.providers()
 			c.Async, c.ConfirmByFetch, c.RequireReturn = w.async, w.confirm, w.mustReturn
+			if w.trusts {
+				c.RecheckVerified = -1
+			}
 			c.StartLimit = AtMost(maxStarts, time.Minute)
 			if w.limited {
 				c.StartLimit = AtMost(3, 24*time.Hour)
@@ -233,61 +249,85 @@ func (w *walk) step() {
 		w.resume(pick(w, w.underWay...))
 		return
 	}
-	k, user := pick(w, w.kits...), users[0]
-	if w.crowd {
-		user = pick(w, users...)
+	all := 0
+	for _, h := range happenings {
+		all += h.weight(w)
 	}
-	switch n := w.random.IntN(100); {
-	case n < 40:
-		if v := w.oneOf(w.signed()); v != nil {
-			webhook, late := w.draw(v), w.chance(0.1)
-			w.begin("", func() { w.deliver(k, webhook, late) })
+	n := w.random.IntN(all)
+	for _, h := range happenings {
+		if n -= h.weight(w); n < 0 {
+			user := users[0]
+			if w.crowd {
+				user = pick(w, users...)
+			}
+			h.happens(w, pick(w, w.kits...), user)
 			return
 		}
-		w.begin(user, func() { w.startAttempt(k, "fake") })
-	case n < 44:
-		if w.crowd {
-			w.begin(user, func() { w.startAttempt(k, pick(w, w.names()...)) })
+	}
+}
+
+// happening is something that may happen.
+type happening struct {
+	often   int              // compared with the others
+	where   func(*walk) bool // nil: everywhere
+	happens func(w *walk, k *Kit, user string)
+}
+
+func (h happening) weight(w *walk) int {
+	if h.where != nil && !h.where(w) {
+		return 0
+	}
+	return h.often
+}
+
+var happenings = []happening{
+	{40, nil, func(w *walk, k *Kit, user string) {
+		v := w.oneOf(w.signed())
+		if v == nil {
+			w.begin(user, func() { w.startAttempt(k, "fake") })
+			return
 		}
-	case n < 59:
-		w.begin("", func() { w.lookForWork(k) })
-	case n < 66:
-		route := pick(w, "success", "error", "success", "status")
-		if reference := w.oneReference(); reference != "" {
-			w.begin(pick(w, user, users[0], users[1]), func() { w.visit(k, route, reference) })
+		webhook, late := w.draw(v), w.chance(0.1)
+		w.begin("", func() { w.deliver(k, webhook, late) })
+	}},
+	{4, func(w *walk) bool { return w.crowd }, func(w *walk, k *Kit, user string) {
+		provider := pick(w, w.names()...)
+		w.begin(user, func() { w.startAttempt(k, provider) })
+	}},
+	{3, func(w *walk) bool { return len(w.stories) > 0 }, func(w *walk, k *Kit, _ string) { w.stray(k, pick(w, w.stories...)) }},
+	{15, nil, func(w *walk, k *Kit, _ string) { w.begin("", func() { w.lookForWork(k) }) }},
+	{7, func(w *walk) bool { return len(w.stories) > 0 }, func(w *walk, k *Kit, user string) {
+		route, s := pick(w, "success", "error", "success", "status"), pick(w, w.stories...)
+		w.begin(pick(w, user, users[0], users[1]), func() { w.visit(k, route, s.reference) })
+	}},
+	{8, func(w *walk) bool { return w.claims }, func(w *walk, k *Kit, user string) {
+		v := w.oneOf(w.inBrowsers())
+		if v == nil || w.chance(0.4) {
+			v = w.finishInBrowser(user)
 		}
-	case n < 74:
-		if w.claims {
-			v := w.oneOf(w.inBrowsers())
-			if v == nil || w.chance(0.4) {
-				v = w.finishInBrowser(user)
-			}
-			by := pick(w, v.user, v.user, v.user, users[0], users[1])
-			w.begin(by, func() { w.claim(k, v) })
-		}
-	case n < 78:
-		if v := w.oneOf(w.verifications); v != nil && w.fickle {
-			w.changeMind(v)
-		}
-	case n < 82:
-		if w.operator {
-			w.begin("", func() { w.handleLetter(k, w.chance(0.7)) })
-		}
-	case n < 84:
-		if w.erases {
-			w.begin("", func() { w.erase(k, user) })
-		}
-	case n < 86:
-		if w.rotates {
-			w.rotate()
-		}
-	default:
+		w.begin(pick(w, v.user, v.user, v.user, users[0], users[1]), func() { w.claim(k, v) })
+	}},
+	{4, func(w *walk) bool { return w.fickle && len(w.verifications) > 0 }, func(w *walk, _ *Kit, _ string) {
+		w.changeMind(pick(w, w.verifications...))
+	}},
+	{4, func(w *walk) bool { return w.operator }, func(w *walk, k *Kit, _ string) {
+		replay := w.chance(0.7)
+		w.begin("", func() { w.handleLetter(k, replay) })
+	}},
+	{2, func(w *walk) bool { return w.erases }, func(w *walk, k *Kit, user string) {
+		w.begin("", func() { w.erase(k, user) })
+	}},
+	{2, func(w *walk) bool { return w.rotates }, func(w *walk, _ *Kit, _ string) { w.rotate() }},
+	{10, nil, func(w *walk, _ *Kit, _ string) {
 		passes := []time.Duration{time.Second, 3 * time.Second, 10 * time.Second, time.Minute, 5 * time.Minute, 40 * time.Minute}
-		if w.days {
+		switch {
+		case w.brisk:
+			passes = passes[:3]
+		case w.days:
 			passes = append(passes, 3*time.Hour, 30*time.Hour, 80*time.Hour)
 		}
 		w.pass(pick(w, passes...))
-	}
+	}},
 }
 
 // rotate takes one step on the way of a new key: it is appended in all processes, one
@@ -365,14 +405,15 @@ func (w *walk) heal() {
 
 // begin takes up an operation, which rests at once. All of them come to their end.
 func (w *walk) begin(user string, do func()) {
-	w.begun++
-	op := &operation{number: w.begun, user: user, began: w.clock.Now()}
+	w.taken++
+	op := &operation{number: w.taken, user: user, began: w.clock.Now()}
 	op.next, _ = iter.Pull(func(yield func(struct{}) bool) {
 		op.yield = yield
 		yield(struct{}{})
 		defer func() {
 			if v := recover(); v != nil && v != any(errCrash) {
-				panic(v)
+				w.problem("panic: %v", v)
+				w.tell("%s", debug.Stack())
 			}
 			op.ended = w.clock.Now()
 		}()
@@ -478,7 +519,11 @@ func (w *walk) visit(k *Kit, route, reference string) {
 	}
 	r := httptest.NewRequest("GET", "/verify/"+route+"?attempt="+reference, nil)
 	r.Header.Set("Test-User", w.running.user)
+	faults := w.running.faults
 	k.ServeHTTP(httptest.NewRecorder(), r)
+	if w.running.faults == faults && w.running.user == s.user && route != "status" {
+		s.back = true
+	}
 }
 
 // claim is a user whose browser hands over the claim to a verification.
@@ -535,7 +580,7 @@ func (w *walk) handleLetter(k *Kit, replay bool) bool {
 		return true
 	}
 	w.tell("replays %v", l)
-	w.running.replays = l
+	w.running.replays, w.running.asked = l, nil
 	defer func() { w.running.replays = DeadLetter{} }()
 	err := k.ReplayDeadLetter(context.Background(), l.ID)
 	w.tell("replays %v: %v", l, err)
@@ -556,6 +601,9 @@ func (w *walk) erase(k *Kit, user string) {
 	}
 	if err == nil {
 		w.erasing = slices.DeleteFunc(w.erasing, func(u string) bool { return u == user })
+		if len(w.underWay) <= 1 { // else it may be about to be taken off
+			w.judgeList(user)
+		}
 	}
 }
 
