@@ -40,8 +40,8 @@ func TestAllocations(t *testing.T) {
 		want    float64
 	}{
 		{"gate", func() { serve(t, gate, gated, nil, 200) }, 9},
-		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 25},
-		{"fresh webhook", func() { fresh[0](); fresh = fresh[1:] }, 61},
+		{"duplicate webhook", func() { serve(t, kit, webhook, body, 200) }, 26},
+		{"fresh webhook", func() { fresh[0](); fresh = fresh[1:] }, 62},
 		{"status", func() { serve(t, kit, status, nil, 200) }, 29},
 	} {
 		assert.Equal(t, tt.want, testing.AllocsPerRun(runs, tt.request)-none, tt.name)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/okidkit/okidkit/internal/engine"
 )
 
 // What strangers send takes memory before anybody can know whether it is worth it.
@@ -236,9 +238,9 @@ func unread(body io.ReadCloser) bool {
 func (k *Kit) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 	switch p.Code {
 	case problemBodyRead.Code:
-		k.observe(r.Context(), OutcomeBodyRead)
+		k.engine.Observe(r.Context(), engine.BodyRead)
 	case problemBusy.Code:
-		k.observe(r.Context(), OutcomeBusy)
+		k.engine.Observe(r.Context(), engine.Busy)
 	}
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")

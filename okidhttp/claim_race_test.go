@@ -66,7 +66,7 @@ func TestClaimsAtOnce(t *testing.T) {
 		}
 		assert.Equal(t, 1, p.asked(), "all tabs share one question")
 		assert.Equal(t, []string{"verified"}, w.host.heard())
-		assert.Len(t, w.record("alice").attempts, 1)
+		assert.Len(t, w.record("alice").Attempts, 1)
 		assert.Equal(t, "verified", w.status("alice", ref))
 	})
 	t.Run("one user, two verifications", func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestClaimsAtOnce(t *testing.T) {
 		p.says("session2", identity.Verified)
 		codes := claimsAtOnce(w, p, ref, [][2]string{same, {"alice", "session2"}})
 		assert.Equal(t, []int{200, 200}, codes)
-		assert.Len(t, w.record("alice").attempts, 2, "each has its own")
+		assert.Len(t, w.record("alice").Attempts, 2, "each has its own")
 		assert.Equal(t, 200, w.gate("alice"))
 		assert.ElementsMatch(t, []string{"failed", "verified"}, w.host.heard())
 	})
@@ -156,7 +156,7 @@ func TestEraseDuringClaim(t *testing.T) {
 		assert.Equal(t, 409, code, "it is used")
 	}
 	w.later(time.Hour)
-	assert.Empty(t, w.record("alice").attempts)
+	assert.Empty(t, w.record("alice").Attempts)
 	assert.Empty(t, w.host.heard())
 	assert.Equal(t, 403, w.gate("alice"))
 }
@@ -184,7 +184,7 @@ func TestSpentClaim(t *testing.T) {
 				assert.Equal(t, 403, w.gate(user))
 			}
 			assert.Equal(t, []string{"verified"}, w.host.heard())
-			assert.Empty(t, w.record("alice").attempts)
+			assert.Empty(t, w.record("alice").Attempts)
 		})
 	}
 }
@@ -217,9 +217,7 @@ func TestClaimsDoNotPileUp(t *testing.T) {
 		}
 		w.later(time.Hour)
 	}
-	h, err := w.kit.load(t.Context(), hashSubject("alice"))
-	require.NoError(t, err)
-	assert.Less(t, len(h.encode(h.subject)), 16<<10, "bytes of the record")
+	assert.Less(t, len(w.record("alice").AppendTo(nil)), 16<<10, "bytes of the record")
 	assert.NotZero(t, refused)
 	marks := map[string]bool{}
 	for _, written := range w.store.values {
@@ -229,37 +227,4 @@ func TestClaimsDoNotPileUp(t *testing.T) {
 		}
 	}
 	assert.Len(t, marks, n-refused)
-}
-
-// A claim is used for one attempt: again for that, and for no other, not even of the
-// same user.
-func TestClaimIsUsedOnce(t *testing.T) {
-	w, _ := newClaimWorld(t)
-	c := claimer{kit: w.kit, hash: hashSubject("alice"), provider: "fake", id: "session1"}
-	for range 2 {
-		assert.NoError(t, c.use(t.Context(), attemptID{1}))
-	}
-	assert.ErrorIs(t, c.use(t.Context(), attemptID{2}), errClaimTaken)
-	c.hash = hashSubject("bob")
-	assert.ErrorIs(t, c.use(t.Context(), attemptID{1}), errClaimTaken)
-	require.NoError(t, w.store.Delete(t.Context(), c.key()))
-	require.NoError(t, w.store.Put(t.Context(), c.key(), store.Write{Value: []byte("?"), Version: 1, TTL: time.Hour}))
-	assert.ErrorIs(t, c.use(t.Context(), attemptID{1}), errCorrupt, "what cannot be read is not unused")
-}
-
-// A user who presents a claim twice at once gets the same answer twice, whoever is
-// quicker.
-func TestClaimBesideItself(t *testing.T) {
-	w, p := newClaimWorld(t)
-	p.says("session1", identity.Verified)
-	c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
-	h, err := w.kit.load(t.Context(), c.hash) // before the other tab has written anything
-	require.NoError(t, err)
-	code, _ := w.claim("alice", `{"id":"session1"}`)
-	require.Equal(t, 200, code)
-	h, fresh, bad, err := c.note(t.Context(), h)
-	require.NoError(t, err)
-	assert.Nil(t, bad)
-	assert.False(t, fresh)
-	assert.NotNil(t, c.claimed(h))
 }

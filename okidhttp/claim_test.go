@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 )
 
 // claimProvider is a fakeProvider that verifies in the browser: its claims are
@@ -116,7 +117,7 @@ func TestClaim(t *testing.T) {
 			}
 			assert.Equal(t, tt.heard, w.host.heard())
 			assert.Equal(t, tt.gate, w.gate("alice"))
-			assert.Len(t, w.record("alice").attempts, 1)
+			assert.Len(t, w.record("alice").Attempts, 1)
 		})
 	}
 }
@@ -440,10 +441,10 @@ func TestClaimForAnotherAttempt(t *testing.T) {
 	// The verdict is withdrawn, and neither the claim nor another one for the same
 	// attempt brings it back.
 	p.says("session1", identity.Failed)
-	at, err := w.kit.keys.openReference(got.Attempt)
+	at := w.at(got.Attempt)
+	s, err := w.kit.engine.Load(t.Context(), at.Subject)
 	require.NoError(t, err)
-	_, err = w.kit.refresh(t.Context(), at, refreshRequest{id: "session1"})
-	require.NoError(t, err)
+	w.kit.engine.Refresh(t.Context(), at, s.Find(at.Attempt), attempt.Refresh{ID: "session1"})
 	require.Equal(t, "revoked", w.status("alice", got.Attempt))
 	p.says("session1", identity.Verified)
 	w.clock.add(time.Minute)
@@ -465,87 +466,6 @@ func TestClaimWhileTheStoreIsAway(t *testing.T) {
 	w.store.breakDown(nil)
 	code, _ = w.claim("alice", `{"id":"session1"}`)
 	assert.Equal(t, 200, code)
-}
-
-// What a process that died has begun, the user finishes who tries again, whenever
-// that is; and if nobody does, Run.
-func TestClaimThatIsLeftBehind(t *testing.T) {
-	for _, used := range []bool{false, true} {
-		for _, retry := range []time.Duration{0, time.Minute, 61 * time.Minute, 48 * time.Hour} {
-			for _, byRun := range []bool{false, true} {
-				name := fmt.Sprintf("used %v, after %v, by Run %v", used, retry, byRun)
-				w, p := newClaimWorld(t)
-				p.says("session1", identity.Verified)
-				c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
-				h, err := w.kit.load(t.Context(), c.hash)
-				require.NoError(t, err)
-				h, fresh, bad, err := c.note(t.Context(), h)
-				require.NoError(t, err)
-				require.Nil(t, bad)
-				require.True(t, fresh)
-				if used {
-					require.NoError(t, c.use(t.Context(), h.attempts[0].id))
-				}
-				w.clock.add(retry)
-				if byRun {
-					w.later(claimPatience)
-					w.later(time.Minute)
-				} else {
-					code, _ := w.claim("alice", `{"id":"session1"}`)
-					assert.Contains(t, []int{200, 202}, code, name)
-					w.later(returnEvery)
-				}
-				assert.Equal(t, 200, w.gate("alice"), name)
-				assert.Equal(t, []string{"verified"}, w.host.heard(), name)
-				code, _ := w.claim("bob", `{"id":"session1"}`)
-				assert.Equal(t, 409, code, name)
-			}
-		}
-	}
-}
-
-// A claim that was noted, and that somebody else used first, leaves no trace.
-func TestNotedClaimOfAnother(t *testing.T) {
-	for _, byRun := range []bool{false, true} {
-		w, p := newClaimWorld(t)
-		p.says("session1", identity.Verified)
-		c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session1"}
-		h, err := w.kit.load(t.Context(), c.hash)
-		require.NoError(t, err)
-		_, _, _, err = c.note(t.Context(), h)
-		require.NoError(t, err)
-		code, _ := w.claim("bob", `{"id":"session1"}`)
-		require.Equal(t, 200, code)
-		if byRun {
-			w.later(claimPatience)
-		} else {
-			code, _ = w.claim("alice", `{"id":"session1"}`)
-			assert.Equal(t, 409, code)
-		}
-		assert.Empty(t, w.record("alice").attempts)
-		assert.Empty(t, w.record("alice").starts, "it does not count against Config.StartLimit")
-		assert.Equal(t, 403, w.gate("alice"))
-		assert.Equal(t, []string{"verified"}, w.host.heard())
-	}
-}
-
-// Of two claims at once, where the limit allows one, the other can be presented later.
-func TestClaimsAtOnceUnderTheLimit(t *testing.T) {
-	w, p := newClaimWorld(t, func(c *Config) { c.StartLimit = AtMost(1, 24*time.Hour) })
-	p.says("session1", identity.Failed)
-	p.says("session2", identity.Verified)
-	c := claimer{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: "fake", id: "session2"}
-	h, err := w.kit.load(t.Context(), c.hash) // before the other is noted
-	require.NoError(t, err)
-	code, _ := w.claim("alice", `{"id":"session1"}`)
-	require.Equal(t, 200, code)
-	_, _, bad, err := c.note(t.Context(), h)
-	require.NoError(t, err)
-	require.Equal(t, 429, bad.Status)
-	w.clock.add(25 * time.Hour)
-	code, _ = w.claim("alice", `{"id":"session2"}`)
-	assert.Equal(t, 200, code)
-	assert.Equal(t, 200, w.gate("alice"))
 }
 
 // The claim proves that the subject was there.
@@ -642,7 +562,7 @@ func TestManyClaims(t *testing.T) {
 		close(release)
 		wg.Wait()
 		assert.Zero(t, w.kit.bodiesHeld())
-		assert.Empty(t, w.kit.claimTurns.of)
+		assert.Zero(t, w.kit.claimTurns.Subjects())
 	})
 }
 

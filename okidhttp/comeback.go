@@ -1,16 +1,12 @@
 package okidhttp
 
 import (
-	"context"
 	"net/http"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 )
-
-// returnEvery is how often one user's coming back may make the kit ask the
-// provider.
-const returnEvery = 2 * time.Second
 
 // Success is where the provider sends users who went through with it: GET, with
 // the attempt in the query. Coming here proves nothing. If the verdict is not
@@ -53,78 +49,45 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 		return
 	}
 	ctx := r.Context()
-	h, err := k.load(ctx, at.subject)
+	s, err := k.engine.Load(ctx, at.Subject)
 	if err != nil {
-		k.failed(ctx, OutcomeStoreFailed, err)
-		k.problem(w, r, problemStoreAway, nil)
+		k.storeAway(w, r, err)
 		return
 	}
-	a := h.find(at.attempt)
+	a := s.Find(at.Attempt)
 	if a == nil {
 		k.problem(w, r, problemNotFound, nil)
 		return
 	}
 	if r.Method == http.MethodGet { // HEAD is a program's look, and nobody's return
-		a = k.handleReturn(ctx, at, a)
+		a = k.engine.Return(ctx, at, s)
 	}
-	k.sendOn(w, r, at, a, h.now, stopped)
-}
-
-// handleReturn notes that the subject came back, and asks the provider if that may
-// change anything. It returns the attempt as it then stands.
-func (k *Kit) handleReturn(ctx context.Context, at address, a *attempt) *attempt {
-	request := refreshRequest{id: a.providerID, every: returnEvery, returned: true}
-	switch {
-	case !a.status.Final(), a.byClock, a.held() != nil:
-	case k.cfg.RequireReturn && !a.returned:
-		request.id = "" // a final verdict may yet turn out to be another, and then waits for nobody
-	default:
-		return a
-	}
-	return k.refreshFor(ctx, at, a, request)
-}
-
-// returnWait bounds how long a user waits for the provider. The host's callback,
-// if the answer leads to one, comes on top, unless Config.Async.
-const returnWait = 3 * time.Second
-
-// refreshFor asks the provider for a user who waits, and returns the attempt as
-// it then stands.
-func (k *Kit) refreshFor(ctx context.Context, at address, a *attempt, r refreshRequest) *attempt {
-	ctx, cancel := context.WithTimeout(ctx, returnWait)
-	defer cancel()
-	if _, err := k.refresh(ctx, at, r); err != nil {
-		return a // the user sees what is known
-	}
-	if h, err := k.load(ctx, at.subject); err == nil && h.find(at.attempt) != nil {
-		return h.find(at.attempt)
-	}
-	return a
+	k.sendOn(w, r, a, s.Now, stopped)
 }
 
 // sendOn brings the user to where the attempt's status leads.
-func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, at address, a *attempt, now time.Time, stopped bool) {
+func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, a *attempt.Attempt, now time.Time, stopped bool) {
 	w.Header().Set("Cache-Control", "no-store")
 	switch {
-	case a.status == identity.Verified:
+	case a.Status == identity.Verified:
 		target := k.cfg.AfterSuccess
-		if returnTo := k.openContext(at, a).returnTo; returnTo != "" {
+		if returnTo := k.engine.Policy().OpenContext(a).ReturnTo; returnTo != "" {
 			target = returnTo
 		}
 		http.Redirect(w, r, target, http.StatusSeeOther)
-	case a.status.Final():
+	case a.Status.Final():
 		http.Redirect(w, r, k.cfg.AfterError, http.StatusSeeOther)
 	default:
 		page := PendingPage{
-			Review:      a.status == identity.Review,
+			Review:      a.Status == identity.Review,
 			Stopped:     stopped,
-			StatusURL:   k.url("status", "attempt", a.reference),
-			NextURL:     k.url("success", "attempt", a.reference),
+			StatusURL:   k.url("status", "attempt", a.Reference),
+			NextURL:     k.url("success", "attempt", a.Reference),
 			ResumeURL:   k.url("page"),
-			SupportCode: a.id.String(),
+			SupportCode: a.ID.String(),
 		}
-		if a.usable(now) {
-			page.ResumeURL = k.url("page", "attempt", a.reference)
+		if a.Usable(now) {
+			page.ResumeURL = k.url("page", "attempt", a.Reference)
 		}
 		k.render(w, r, http.StatusOK, &page)
 	}

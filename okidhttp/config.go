@@ -19,6 +19,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/engine"
+	"github.com/okidkit/okidkit/internal/seal"
 	"github.com/okidkit/okidkit/internal/text"
 	"github.com/okidkit/okidkit/store"
 )
@@ -253,13 +256,10 @@ func (Config) MarshalText() ([]byte, error) { return []byte(redactedConfig), nil
 // less: no wait.
 type Limit func(now time.Time, starts []time.Time) time.Duration
 
-// maxStarts is how many starts a record keeps for the limit.
-const maxStarts = 32
-
 // AtMost allows n attempts in any period of the given length. More than 32 is 32,
 // and with 0 or less nobody may start.
 func AtMost(n int, period time.Duration) Limit {
-	n = min(n, maxStarts)
+	n = min(n, attempt.MaxStarts)
 	return func(now time.Time, starts []time.Time) time.Duration {
 		if n <= 0 {
 			return period
@@ -312,7 +312,7 @@ func (c *Config) complete() error {
 	} else {
 		c.PublicURL = u.String()
 	}
-	for _, text := range checkKeys(c.Keys) {
+	for _, text := range seal.Check(c.Keys) {
 		problem("Keys%s", text)
 	}
 	for i, f := range c.Keep {
@@ -398,6 +398,45 @@ func (c *Config) complete() error {
 		c.Now = time.Now
 	}
 	return errors.Join(errs...)
+}
+
+// engine is the part of the configuration that the engine needs.
+func (c *Config) engine(keys seal.Keyring) engine.Config {
+	hears := map[identity.Status]bool{}
+	for _, s := range []identity.Status{identity.Started, identity.Review, identity.Verified, identity.Failed, identity.Expired, identity.Revoked} {
+		hears[s] = c.callback(s) != nil
+	}
+	log := &engine.Log{Logger: c.Logger, Now: c.Now}
+	if c.Observe != nil {
+		log.Count = func(ctx context.Context, o attempt.Outcome) { c.Observe(ctx, Outcome(o)) }
+	}
+	return engine.Config{
+		Store:     c.Store,
+		Providers: c.Providers,
+		Keys:      keys,
+		Policy: attempt.Policy{
+			Hears:                hears,
+			Decides:              c.Decide != nil,
+			ConfirmByFetch:       c.ConfirmByFetch,
+			RequireReturn:        c.RequireReturn,
+			Async:                c.Async,
+			AllowExpiredDocument: c.AllowExpiredDocument,
+			MaxAge:               c.MaxAge,
+			AgeOver:              c.AgeOver,
+			Keep:                 c.Keep,
+			Location:             c.Location,
+			Lease:                c.Lease,
+			StartedLimit:         c.StartedLimit,
+			RecheckVerified:      c.RecheckVerified,
+		},
+		Host:                callbacks{c},
+		Log:                 log,
+		StartLimit:          c.StartLimit,
+		CallbackTimeout:     c.CallbackTimeout,
+		Retention:           c.Retention,
+		UnverifiedRetention: c.UnverifiedRetention,
+		Now:                 c.Now,
+	}
 }
 
 // isNil reports whether v is nil, or an interface that holds a nil pointer.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -74,7 +75,7 @@ func TestDeadLetterIsReplayed(t *testing.T) {
 	} {
 		t.Run(string(tt.status), func(t *testing.T) {
 			w, l := givenUp(t, tt.status)
-			assert.NotContains(t, w.record("alice").attempts[0].pending, l, "nothing personal waits")
+			assert.NotContains(t, w.record("alice").Attempts[0].Outbox, l, "nothing personal waits")
 
 			w.host.failing(func(Event) error { return errors.New("database is away") })
 			assert.ErrorIs(t, w.kit.ReplayDeadLetter(t.Context(), l.ID), errCallback)
@@ -132,9 +133,9 @@ func TestDeadLetterIsDropped(t *testing.T) {
 	require.NoError(t, w.kit.DropDeadLetter(t.Context(), l.ID))
 	assert.ErrorIs(t, w.kit.DropDeadLetter(t.Context(), l.ID), ErrNoDeadLetter)
 	assert.Empty(t, deadLetters(t, w.kit))
-	list, err := w.kit.loadList(t.Context(), listShard(hashSubject("alice")))
+	listed, err := w.kit.engine.Listed(t.Context())
 	require.NoError(t, err)
-	assert.Empty(t, list.addresses, "and it is off the list")
+	assert.Empty(t, listed, "and it is off the list")
 }
 
 // An attempt whose user went through with it, but of which no webhook came, is
@@ -164,38 +165,9 @@ func TestUnaddressable(t *testing.T) {
 func TestEraseTakesDeadLettersAlong(t *testing.T) {
 	w, _ := givenUp(t, identity.Failed)
 	require.NoError(t, w.kit.Erase(t.Context(), "alice"))
-	list, err := w.kit.loadList(t.Context(), listShard(hashSubject("alice")))
+	listed, err := w.kit.engine.Listed(t.Context())
 	require.NoError(t, err)
-	assert.Empty(t, list.addresses, "not even the hash is left")
-}
-
-func TestDeadListIsBounded(t *testing.T) {
-	l := new(deadList)
-	for i := range maxListed {
-		at := address{attempt: attemptID{byte(i >> 8), byte(i)}}
-		n, listed := l.find(at)
-		require.False(t, listed)
-		l.addresses = slices.Insert(l.addresses, n, at)
-	}
-	assert.LessOrEqual(t, len(l.encode()), store.MaxValueLen)
-	again := new(deadList)
-	require.NoError(t, again.decode(l.encode()))
-	assert.Equal(t, l.addresses, again.addresses)
-	assert.ErrorIs(t, again.decode([]byte{listFormat, 1}), errCorrupt)
-	assert.ErrorIs(t, again.decode(nil), errCorrupt)
-
-	// An attempt for which there is no place is entered when there is.
-	w := newWorld(t)
-	ref := w.start("alice").Attempt
-	shard := listShard(hashSubject("alice"))
-	require.NoError(t, w.kit.rewriteList(t.Context(), shard, func(list *deadList) bool { list.addresses = l.addresses; return true }))
-	w.host.failing(func(Event) error { return Permanent(errors.New("no such user")) })
-	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
-	w.later(time.Second)
-	assert.Contains(t, w.log.String(), errListFull.Error())
-	require.NoError(t, w.kit.rewriteList(t.Context(), shard, func(list *deadList) bool { list.addresses = nil; return true }))
-	w.later(listRetry)
-	assert.Len(t, deadLetters(t, w.kit), 1)
+	assert.Empty(t, listed, "not even the hash is left")
 }
 
 // Reading the list ends when the reader has enough, and when the store fails.
@@ -215,12 +187,17 @@ func TestDeadLettersEnd(t *testing.T) {
 // A record that cannot be read does not hide the others.
 func TestDeadLettersBesideACorruptRecord(t *testing.T) {
 	w, _ := givenUp(t, identity.Failed)
-	broken := address{subject: hashSubject("bob")}
-	require.NoError(t, w.store.Put(t.Context(), broken.subject.key(), store.Write{Value: []byte("?"), Version: 1, TTL: time.Hour}))
-	require.NoError(t, w.kit.rewriteList(t.Context(), listShard(broken.subject), func(l *deadList) bool {
-		i, _ := l.find(broken)
-		l.addresses = slices.Insert(l.addresses, i, broken)
-		return true
+	broken := attempt.Address{Subject: attempt.HashSubject("bob")}
+	require.NoError(t, w.store.Put(t.Context(), broken.Subject.Key(), store.Write{Value: []byte("?"), Version: 1, TTL: time.Hour}))
+	shard := fmt.Sprintf("dead:%x", broken.Subject[0]%16)
+	listed, err := w.store.Get(t.Context(), shard)
+	if errors.Is(err, store.ErrNotFound) {
+		listed.Value = []byte{deadListFormat}
+	} else {
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.store.Put(t.Context(), shard, store.Write{
+		Value: append(slices.Clone(listed.Value), broken.Place()...), Replaces: listed.Version, Version: 7, TTL: time.Hour,
 	}))
 	assert.Len(t, deadLetters(t, w.kit), 1)
 }

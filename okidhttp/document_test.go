@@ -52,7 +52,7 @@ func TestDocumentIsRefused(t *testing.T) {
 					}
 					assert.Equal(t, 403, w.gate("alice"))
 					assert.Equal(t, "failed", w.status("alice", ref))
-					assert.Equal(t, tt.reason, w.record("alice").attempts[0].reason)
+					assert.Equal(t, tt.reason, w.record("alice").Attempts[0].Reason)
 					assert.Equal(t, 1, w.outcomes.of(OutcomeDocumentRefused))
 					if name != "nobody at all" {
 						assert.Equal(t, []string{"failed"}, w.host.heard())
@@ -122,9 +122,7 @@ func TestLongTextsAreLeftOut(t *testing.T) {
 	for _, word := range []identity.Status{identity.Started, identity.Review, identity.Expired, identity.Failed, identity.Verified} {
 		w.webhook(notice{Reference: ref, ID: "v1", Status: word, Long: 255 << 10})
 	}
-	h, err := w.kit.load(t.Context(), hashSubject("alice"))
-	require.NoError(t, err)
-	assert.Less(t, len(h.encode(h.subject)), 16<<10)
+	assert.Less(t, len(w.record("alice").AppendTo(nil)), 16<<10)
 	for _, e := range w.host.events {
 		assert.Empty(t, e.Verification.FirstName)
 		assert.Len(t, e.Verification.Concerns, 1, "the one that is short")

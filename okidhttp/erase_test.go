@@ -28,7 +28,7 @@ func TestErase(t *testing.T) {
 		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: status}))
 	}
 	w.later(time.Hour)
-	assert.Empty(t, w.record("alice").attempts, "nothing is recreated")
+	assert.Empty(t, w.record("alice").Attempts, "nothing is recreated")
 	assert.Equal(t, []string{"verified"}, w.host.heard())
 	assert.Equal(t, 201, w.tryStart("alice").Code)
 
@@ -47,7 +47,7 @@ func TestEraseDuringCallback(t *testing.T) {
 		})
 		require.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}), name)
 		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}), name)
-		assert.Empty(t, w.record("alice").attempts, name)
+		assert.Empty(t, w.record("alice").Attempts, name)
 		assert.Equal(t, 403, w.gate("alice"), name)
 	}
 }

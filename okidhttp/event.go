@@ -2,18 +2,13 @@ package okidhttp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
-	"strconv"
-	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/engine"
 )
 
 // Event is what a callback is told.
@@ -49,24 +44,14 @@ type Event struct {
 // The reasons for which the kit itself refuses a verification.
 const (
 	// ReasonPolicy is the Reason of an attempt that [Config.Decide] refused.
-	ReasonPolicy = "policy"
+	ReasonPolicy = attempt.ReasonPolicy
 	// ReasonDocumentExpired is the Reason of an attempt whose document had expired
 	// when it was verified. See [Config.AllowExpiredDocument].
-	ReasonDocumentExpired = "document_expired"
+	ReasonDocumentExpired = attempt.ReasonDocumentExpired
 	// ReasonDocumentUnreadable is the Reason of an attempt whose document has an
 	// expiry date that cannot be read. See [Config.AllowExpiredDocument].
-	ReasonDocumentUnreadable = "document_expiry_unreadable"
+	ReasonDocumentUnreadable = attempt.ReasonDocumentUnreadable
 )
-
-// refused reports whether the reason of a failed attempt is one of the kit's own, and
-// not the provider's.
-func refused(reason string) bool {
-	switch reason {
-	case ReasonPolicy, ReasonDocumentExpired, ReasonDocumentUnreadable:
-		return true
-	}
-	return false
-}
 
 // String is the ID and the status.
 func (e Event) String() string { return e.ID + " " + string(e.Status) }
@@ -82,37 +67,14 @@ func (e Event) LogValue() slog.Value {
 // MarshalText is String.
 func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
-// eventID names the event of an attempt with this number, which stands in the
-// record before anybody is told.
-func eventID(attempt attemptID, number int64) string {
-	var buf [64]byte
-	b := hex.AppendEncode(append(buf[:0], "okidkit event "...), attempt[:])
-	sum := sha256.Sum256(strconv.AppendInt(append(b, ' '), number, 10))
-	return string(lowerBase32.AppendEncode(append(buf[:0], "evt_"...), sum[:15]))
-}
-
-var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567")
-
 // Permanent marks a callback's error as one that no later try will mend. The
 // notice becomes a dead letter and the provider gets its 200. An attempt about to
 // be verified is failed; what was closed stays closed. A nil err gives nil.
-func Permanent(err error) error { return mark(err, errPermanent) }
+func Permanent(err error) error { return engine.Permanent(err) }
 
 // Temporary marks an error of Config.Decide as "could not tell": the question is
 // asked again later. A nil err gives nil.
-func Temporary(err error) error { return mark(err, errTemporary) }
-
-var (
-	errPermanent = errors.New("permanent")
-	errTemporary = errors.New("temporary")
-)
-
-func mark(err, as error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", as, err)
-}
+func Temporary(err error) error { return engine.Temporary(err) }
 
 // callback is the host's function for a status, or nil.
 func (c *Config) callback(s identity.Status) func(context.Context, Event) error {
@@ -133,58 +95,21 @@ func (c *Config) callback(s identity.Status) func(context.Context, Event) error 
 	return nil
 }
 
-// call runs one of the host's functions; nil has nothing to say. A panic comes
-// back as an error that matches errPanic.
-func (k *Kit) call(ctx context.Context, f func(context.Context, Event) error, e Event) (err error) {
-	if f == nil {
+// callbacks are the host as the engine sees it.
+type callbacks struct{ *Config }
+
+// Decide asks Config.Decide, if there is one.
+func (h callbacks) Decide(ctx context.Context, e engine.Event) error {
+	if h.Config.Decide == nil {
 		return nil
 	}
-	if err := ctx.Err(); err != nil {
-		return err // the lease may be somebody else's by now
+	return h.Config.Decide(ctx, Event(e))
+}
+
+// Notify calls the callback for the event's status, if there is one.
+func (h callbacks) Notify(ctx context.Context, e engine.Event) error {
+	if f := h.callback(e.Status); f != nil {
+		return f(ctx, Event(e))
 	}
-	ctx, cancel := withTimeoutFromNow(ctx, k.cfg.CallbackTimeout)
-	defer cancel()
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{value: v, stack: debug.Stack()}
-		}
-	}()
-	return f(ctx, e)
+	return nil
 }
-
-var errPanic = errors.New("callback panicked")
-
-// panicError is a panic of the host's. It matches errPanic.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) what() string  { return fmt.Sprintf("%v: %v", errPanic, e.value) }
-func (e *panicError) Error() string { return e.what() + "\n" + string(e.stack) }
-func (e *panicError) Unwrap() error { return errPanic }
-
-// vetoed reports whether an error of Config.Decide refuses.
-func vetoed(err error) bool {
-	return err != nil && !errors.Is(err, errTemporary) && !errors.Is(err, errPanic) &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
-
-// backoff is how long to wait before try number tries, counted from 1: from one
-// second, doubling, to ten minutes, and up to a quarter longer so that many
-// failures do not come back at once. The event's ID draws the lot.
-func backoff(id string, tries int64) time.Duration {
-	d := 10 * time.Minute
-	if tries < 11 {
-		d = min(d, time.Second<<(tries-1))
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", id, tries))
-	return d + d/4*time.Duration(sum[0])/256
-}
-
-// A callback that has failed minFailures times, and for giveUpAfter, makes its
-// notice a dead letter.
-const (
-	minFailures = 10
-	giveUpAfter = 72 * time.Hour
-)

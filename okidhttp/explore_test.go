@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/store"
 )
@@ -190,7 +191,7 @@ type run struct {
 	processes []*process
 	running   *process // nil: nothing fails, nothing interrupts
 	written   bool     // since the gate was looked at
-	record    *record
+	record    *attempt.Record
 	version   uint64
 	due       time.Time       // zero: never
 	owners    map[int64]int64 // of leases, by a number that is the same in every run
@@ -280,7 +281,7 @@ func newExploration(t *testing.T, s scenario, b bug) *exploration {
 	x := &exploration{scenario: s, bug: b, t: t, world: w, clock: w.clock, visited: map[uint64]bool{}}
 	x.run = &run{}
 	x.attempt = w.start("alice").Attempt
-	rec, err := w.store.Get(t.Context(), hashSubject("alice").key())
+	rec, err := w.store.Get(t.Context(), attempt.HashSubject("alice").Key())
 	require.NoError(t, err)
 	x.origin, x.began = rec.Value, w.clock.Now()
 	for range 3 {
@@ -336,8 +337,8 @@ func (x *exploration) once() {
 		store: memstore.New(memstore.WithClock(x.clock.Now)), owners: map[int64]int64{}, traced: x.traced,
 		known: known{left: x.bounds},
 	}
-	of := hashSubject("alice")
-	require.NoError(x.t, x.store.Put(x.t.Context(), of.key(), store.Write{Value: x.origin, Version: 1, TTL: time.Hour * 24}))
+	of := attempt.HashSubject("alice")
+	require.NoError(x.t, x.store.Put(x.t.Context(), of.Key(), store.Write{Value: x.origin, Version: 1, TTL: time.Hour * 24}))
 	x.observe(store.Write{Value: x.origin, Version: 1})
 
 	first := map[identity.Status]*process{}
@@ -441,7 +442,7 @@ func (x *exploration) advance() bool {
 	if len(ways) == 0 {
 		return false
 	}
-	if x.left.all > 0 && x.left.leaps > 0 && x.record.attempts[0].alive() {
+	if x.left.all > 0 && x.left.leaps > 0 && busy(&x.record.Attempts[0]) {
 		ways = append(ways, way{})
 	}
 	w := ways[x.choose(len(ways))]
@@ -637,7 +638,7 @@ func (x *exploration) deliver(k *Kit, s identity.Status) {
 	case excused:
 	case s == identity.Verified && !x.verified.succeeded():
 		x.problem("completed is acknowledged though the host does not know")
-	case s == identity.Failed && !x.failed.succeeded() && x.record.attempts[0].status != identity.Revoked:
+	case s == identity.Failed && !x.failed.succeeded() && x.record.Attempts[0].Status != identity.Revoked:
 		x.problem("failed is acknowledged though the host does not know")
 	}
 }
@@ -676,7 +677,7 @@ func (x *exploration) replay() {
 
 // work is a round of the worker.
 func (x *exploration) work() {
-	_ = x.kits[2].runRecord(context.Background(), hashSubject("alice").key()) // a store that failed
+	_ = x.kits[2].engine.RunRecord(context.Background(), attempt.HashSubject("alice").Key()) // a store that failed
 }
 
 // told is every callback. It lasts until the process takes its next step.
@@ -779,7 +780,7 @@ func (x *exploration) heal() {
 
 // judge compares what everybody believes in the end.
 func (x *exploration) judge() {
-	a := &x.record.attempts[0]
+	a := &x.record.Attempts[0]
 	_, err := x.kits[0].Grant(context.Background(), "alice")
 	open := err == nil
 	if verified := x.truth == identity.Verified && !x.refuses; open != verified {
@@ -789,23 +790,23 @@ func (x *exploration) judge() {
 		x.problem("the gate is open: %v, but the host believes: %v", open, x.open)
 	}
 	told := map[identity.Status]bool{identity.Verified: x.verified.succeeded(), identity.Failed: x.failed.succeeded() || x.vetoed.succeeded(), identity.Revoked: x.revoked.succeeded()}
-	if x.has(a.status) && !told[a.status] {
-		x.problem("the attempt ends as %s, and the host was not told", a.status)
+	if x.has(a.Status) && !told[a.Status] {
+		x.problem("the attempt ends as %s, and the host was not told", a.Status)
 	}
 	for _, s := range x.arriving() {
 		if !*x.ackOf(s) {
 			x.problem("a webhook is never acknowledged")
 		}
 	}
-	if len(a.pending) > 0 || a.lease.owner != 0 || !x.due.IsZero() {
-		x.problem("%d notices are pending for ever, leased: %v, due: %v", len(a.pending), a.lease.owner != 0, !x.due.IsZero())
+	if len(a.Outbox) > 0 || a.Lease.Owner != 0 || !x.due.IsZero() {
+		x.problem("%d notices are pending for ever, leased: %v, due: %v", len(a.Outbox), a.Lease.Owner != 0, !x.due.IsZero())
 	}
 }
 
 // observe looks at a record that was written.
 func (x *exploration) observe(w store.Write) {
-	of := hashSubject("alice")
-	r, err := decodeRecord(w.Value, of)
+	of := attempt.HashSubject("alice")
+	r, err := attempt.Decode(w.Value, of)
 	require.NoError(x.t, err)
 	before := x.record
 	x.record, x.version, x.due, x.written = r, w.Version, time.Time{}, true
@@ -814,34 +815,36 @@ func (x *exploration) observe(w store.Write) {
 	}
 
 	if before != nil {
-		was, is := &before.attempts[0], &r.attempts[0]
+		was, is := &before.Attempts[0], &r.Attempts[0]
 		pendingNow := uint64(0)
-		for _, p := range is.pending {
-			pendingNow |= 1 << p.event
+		for _, p := range is.Outbox {
+			pendingNow |= 1 << p.Event
 		}
-		for _, p := range was.pending {
-			givenUp := slices.ContainsFunc(is.letters, func(l letter) bool { return l.event == p.event })
+		for _, p := range was.Outbox {
+			givenUp := slices.ContainsFunc(is.Letters, func(l attempt.Letter) bool { return l.Event == p.Event })
 			if !givenUp {
-				x.gone |= 1 << p.event &^ pendingNow
+				x.gone |= 1 << p.Event &^ pendingNow
 			}
 		}
 		if x.gone&pendingNow != 0 {
 			x.problem("a notice that was committed is pending again")
 		}
-		if is.status != was.status {
+		if is.Status != was.Status {
 			became := map[identity.Status]*bool{
 				identity.Started: &x.became.begun, identity.Verified: &x.became.yes, identity.Failed: &x.became.no, identity.Revoked: &x.became.gone,
-			}[is.status]
+			}[is.Status]
 			switch {
-			case is.status == identity.Expired && x.mustReturn: // the clock, in the end
+			case is.Status == identity.Expired && x.mustReturn: // the clock, in the end
 			case became == nil || *became:
-				x.problem("the attempt becomes %s again", is.status)
+				x.problem("the attempt becomes %s again", is.Status)
 			default:
 				*became = true
 			}
 		}
 		for _, c := range x.callbacks() {
-			owed := is.first(func(p *pending) bool { return eventID(is.id, p.event) == c.id && !p.told })
+			owed := firstEntry(is, func(p *attempt.Entry) bool {
+				return attempt.EventID(is.ID, p.Event) == c.id && p.Awareness != attempt.Aware
+			})
 			if by := x.running.bit(); owed == nil && c.knows&by != 0 {
 				c.told = true
 				c.knows &^= by
@@ -852,24 +855,24 @@ func (x *exploration) observe(w store.Write) {
 
 	// What is drawn at random, and what is sealed, is different in every run.
 	c := *r
-	c.subject = nil
-	c.attempts = slices.Clone(r.attempts)
-	for i := range c.attempts {
-		a := &c.attempts[i]
-		a.token, a.context, a.kept = nil, nil, nil
-		if owner := a.lease.owner; owner != 0 {
+	c.Subject = nil
+	c.Attempts = slices.Clone(r.Attempts)
+	for i := range c.Attempts {
+		a := &c.Attempts[i]
+		a.Token, a.Context, a.Kept = nil, nil, nil
+		if owner := a.Lease.Owner; owner != 0 {
 			if x.owners[owner] == 0 && x.running != nil {
 				x.running.leases++
 				x.owners[owner] = int64(x.running.number)<<8 + x.running.leases
 			}
-			a.lease.owner = x.owners[owner]
+			a.Lease.Owner = x.owners[owner]
 		}
-		a.pending = slices.Clone(a.pending)
-		for j := range a.pending {
-			a.pending[j].notice = nil
+		a.Outbox = slices.Clone(a.Outbox)
+		for j := range a.Outbox {
+			a.Outbox[j].Notice = nil
 		}
 	}
-	x.content = maphash.Bytes(hashSeed, c.encode(of))
+	x.content = maphash.Bytes(hashSeed, c.AppendTo(nil))
 }
 
 // exploredStore is a store in which every operation is a step.
@@ -880,7 +883,7 @@ type exploredStore struct {
 
 // aside reports whether an operation is none of the attempt's.
 func (s exploredStore) aside(ctx context.Context, key string) bool {
-	return ctx.Value(asideKey{}) != nil || key != hashSubject("alice").key()
+	return ctx.Value(asideKey{}) != nil || key != attempt.HashSubject("alice").Key()
 }
 
 func (s exploredStore) Get(ctx context.Context, key string) (store.Record, error) {
@@ -953,7 +956,7 @@ func (p exploredProvider) Fetch(_ context.Context, id string) (identity.Notice, 
 // TestExploreFindsBugs has the store, or the provider, behave as they would under a
 // kit that does not keep one of its promises.
 func TestExploreFindsBugs(t *testing.T) {
-	leaseOver := func(x *exploration, a *attempt) bool { return a.lease.owner != 0 && !a.leased(x.clock.Now()) }
+	leaseOver := func(x *exploration, a *attempt.Attempt) bool { return a.Lease.Owner != 0 && !leased(a, x.clock.Now()) }
 	tests := map[string]struct {
 		in  scenario
 		bug bug
@@ -977,69 +980,69 @@ func TestExploreFindsBugs(t *testing.T) {
 		},
 		"a lease keeps nobody out": {
 			in: scenario{truth: identity.Verified},
-			bug: bug{read: func(x *exploration, a *attempt) {
-				if x.running != nil && x.owners[a.lease.owner]>>8 != int64(x.running.number) {
-					a.lease = lease{}
+			bug: bug{read: func(x *exploration, a *attempt.Attempt) {
+				if x.running != nil && x.owners[a.Lease.Owner]>>8 != int64(x.running.number) {
+					a.Lease = attempt.Lease{}
 				}
 			}},
 		},
 		"the commit comes before the callback": {
 			in: scenario{truth: identity.Verified},
-			bug: bug{kept: func(_ *exploration, a *attempt) {
-				if a.lease.owner != 0 && a.awaits(identity.Verified) != nil {
-					a.status, a.grant = identity.Verified, &Grant{VerifiedAt: a.createdAt}
+			bug: bug{kept: func(_ *exploration, a *attempt.Attempt) {
+				if a.Lease.Owner != 0 && awaits(a, identity.Verified) != nil {
+					a.Status, a.Grant = identity.Verified, &attempt.StoredGrant{Grant: attempt.Grant{VerifiedAt: a.CreatedAt}}
 				}
 			}},
 		},
 		"what a dead process was about to tell is forgotten": {
 			in: scenario{truth: identity.Verified},
-			bug: bug{read: func(x *exploration, a *attempt) {
+			bug: bug{read: func(x *exploration, a *attempt.Attempt) {
 				if leaseOver(x, a) {
-					a.pending, a.lease = nil, lease{}
+					a.Outbox, a.Lease = nil, attempt.Lease{}
 				}
 			}},
 		},
 		"a repeat is another event": {
 			in: scenario{truth: identity.Verified},
-			bug: bug{read: func(x *exploration, a *attempt) {
-				if p := a.first(func(p *pending) bool { return p.event == a.lease.event }); p != nil && leaseOver(x, a) {
-					a.events++
-					p.event, a.lease.event = a.events, a.events
+			bug: bug{read: func(x *exploration, a *attempt.Attempt) {
+				if p := firstEntry(a, func(p *attempt.Entry) bool { return p.Event == a.Lease.Event }); p != nil && leaseOver(x, a) {
+					a.Events++
+					p.Event, a.Lease.Event = a.Events, a.Events
 				}
 			}},
 		},
 		"nobody remembers that the host may know": {
 			in: scenario{truth: identity.Failed},
-			bug: bug{read: func(_ *exploration, a *attempt) {
-				if p := a.awaits(identity.Verified); p != nil {
-					p.unheard, p.told = p.tries, false
+			bug: bug{read: func(_ *exploration, a *attempt.Attempt) {
+				if p := awaits(a, identity.Verified); p != nil {
+					p.Awareness = attempt.Unaware
 				}
 			}},
 		},
 		"what is held is dropped when the attempt expires": {
 			in: scenario{truth: identity.Verified, host: host{name: "must return", callbacks: usual, mustReturn: true,
 				webhooks: []identity.Status{identity.Verified}}},
-			bug: bug{unknown: true, kept: func(_ *exploration, a *attempt) {
-				if a.byClock {
-					a.drop(func(p *pending) bool { return p.held })
+			bug: bug{unknown: true, kept: func(_ *exploration, a *attempt.Attempt) {
+				if a.Lapsed {
+					discard(a, func(p *attempt.Entry) bool { return p.Held })
 				}
 			}},
 		},
 		"a lease outlives what it was taken for": {
 			in: scenario{truth: identity.Failed, host: host{name: "started alone", callbacks: []identity.Status{identity.Started},
 				webhooks: []identity.Status{identity.Started, identity.Verified, identity.Failed}}},
-			bug: bug{read: func(x *exploration, a *attempt) {
-				if a.lease.owner != 0 && !a.awaitsEvent(a.lease.event) {
-					a.lease.until = x.clock.Now().Add(time.Hour)
+			bug: bug{read: func(x *exploration, a *attempt.Attempt) {
+				if a.Lease.Owner != 0 && !awaitsEvent(a, a.Lease.Event) {
+					a.Lease.Until = x.clock.Now().Add(time.Hour)
 				}
 			}},
 		},
 		"a dead letter forgets that the host may know": {
 			in: scenario{truth: identity.Failed, host: host{name: "gives up", callbacks: usual, gives: true,
 				webhooks: []identity.Status{identity.Verified, identity.Failed}}},
-			bug: bug{kept: func(_ *exploration, a *attempt) {
-				for i := range a.letters {
-					a.letters[i].aware = false
+			bug: bug{kept: func(_ *exploration, a *attempt.Attempt) {
+				for i := range a.Letters {
+					a.Letters[i].Aware = false
 				}
 			}},
 		},
@@ -1062,21 +1065,21 @@ func TestExploreFindsBugs(t *testing.T) {
 
 // bug is what is wrong with the store or the provider. The zero value is nothing.
 type bug struct {
-	put     func(*exploration, *store.Write) // changes what is asked for
-	answer  func(error) error                // changes the answer to that
-	read    func(*exploration, *attempt)     // changes what is read
-	kept    func(*exploration, *attempt)     // changes what is kept
-	unknown bool                             // the provider does not know the verification
+	put     func(*exploration, *store.Write)     // changes what is asked for
+	answer  func(error) error                    // changes the answer to that
+	read    func(*exploration, *attempt.Attempt) // changes what is read
+	kept    func(*exploration, *attempt.Attempt) // changes what is kept
+	unknown bool                                 // the provider does not know the verification
 }
 
 // change gives back the bytes of a record with something wrong in it.
-func (x *exploration) change(value []byte, wrong func(*exploration, *attempt)) []byte {
+func (x *exploration) change(value []byte, wrong func(*exploration, *attempt.Attempt)) []byte {
 	if wrong == nil {
 		return value
 	}
-	of := hashSubject("alice")
-	r, err := decodeRecord(value, of)
+	of := attempt.HashSubject("alice")
+	r, err := attempt.Decode(value, of)
 	require.NoError(x.t, err)
-	wrong(x, &r.attempts[0])
-	return r.encode(of)
+	wrong(x, &r.Attempts[0])
+	return r.AppendTo(nil)
 }

@@ -2,7 +2,6 @@ package okidhttp
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"path"
 	"strings"
@@ -25,14 +24,13 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 		if !ok {
 			return
 		}
-		g, err := k.grant(r.Context(), hash)
+		g, err := k.engine.Grant(r.Context(), hash)
 		switch {
-		case err == nil:
-			p.grant = g
+		case err != nil:
+			k.storeAway(w, r, err)
+		case g != nil:
+			p.grant = (*Grant)(g)
 			next.ServeHTTP(w, r.WithContext(p))
-		case !errors.Is(err, ErrNotVerified):
-			k.failed(r.Context(), OutcomeStoreFailed, err)
-			k.problem(w, r, problemStoreAway, nil)
 		case wantsPage(r):
 			http.Redirect(w, r, k.pageFor(r), http.StatusSeeOther)
 		default:

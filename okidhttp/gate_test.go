@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 )
 
 func TestGate(t *testing.T) {
@@ -138,7 +139,7 @@ func TestKept(t *testing.T) {
 	// What was kept goes with the verification.
 	w.provider.answer(a, "v1", identity.Failed)
 	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
-	assert.Empty(t, w.record("alice").attempts[0].kept)
+	assert.Empty(t, w.record("alice").Attempts[0].Kept)
 }
 
 // A record that cannot be read closes the gate and stands in nobody's way.
@@ -146,7 +147,7 @@ func TestCorruptRecord(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("alice").Attempt
 	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
-	key := hashSubject("alice").key()
+	key := attempt.HashSubject("alice").Key()
 	corrupt(t, w, key)
 	assert.Equal(t, 503, w.gate("alice"))
 	assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
@@ -199,8 +200,8 @@ func TestUnverifiedRetention(t *testing.T) {
 	}
 	w.later(180 * 24 * time.Hour)
 	assert.Equal(t, 200, w.gate("alice"))
-	assert.NotEmpty(t, w.record("alice").attempts)
-	assert.Empty(t, w.record("bob").attempts)
+	assert.NotEmpty(t, w.record("alice").Attempts)
+	assert.Empty(t, w.record("bob").Attempts)
 }
 
 // What one answer's header becomes on its way out is no other answer's.

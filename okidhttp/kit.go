@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"sync/atomic"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/engine"
+	"github.com/okidkit/okidkit/internal/seal"
 	"github.com/okidkit/okidkit/internal/text"
 )
 
@@ -18,20 +20,18 @@ import (
 // concurrent use, and an [http.Handler] of all its routes.
 type Kit struct {
 	cfg       Config
-	keys      keyring
+	engine    *engine.Engine
+	keys      seal.Keyring
 	providers map[string]identity.Provider
 	publicURL *url.URL // Config.PublicURL
 	texts     *text.Catalog
 	csrf      *http.CrossOriginProtection
-	wake      chan struct{} // tells Run that there is work; holds one signal
 	streams   streams
-	questions *quota
 
 	webhooks, claims                 bodies
 	starts, strangers                bodies // strangers: forms to start of whoever is not logged in
 	webhooksInFlight, claimsInFlight atomic.Int64
-	claimTurns, startTurns           turns
-	lines                            lines
+	claimTurns                       engine.Turns
 }
 
 // New checks the configuration and returns the kit. The error names every
@@ -41,7 +41,7 @@ func New(cfg Config) (*Kit, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("okidhttp: unusable Config:\n%w", err)
 	}
-	keys := newKeyring(cfg.Keys)
+	keys := seal.New(cfg.Keys)
 	cfg.Keys = nil
 	cfg.Providers, cfg.Keep, cfg.AgeOver = slices.Clone(cfg.Providers), slices.Clone(cfg.Keep), slices.Clone(cfg.AgeOver)
 	publicURL, err := url.Parse(cfg.PublicURL)
@@ -55,15 +55,12 @@ func New(cfg Config) (*Kit, error) {
 		publicURL: publicURL,
 		texts:     text.New(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),
-		wake:      make(chan struct{}, 1),
-		questions: newQuota(),
 		webhooks:  bodies{most: cfg.MaxBody, within: webhookTime, small: room{size: webhookSmall}, large: room{size: webhookLarge}},
 		claims:    bodies{most: cfg.MaxBody, within: userTime, small: room{size: claimSmall}, large: room{size: claimLarge}},
 		starts:    bodies{most: maxStartBody, within: userTime, small: room{size: startSmall}, large: room{size: startLarge}},
 		strangers: bodies{most: maxStartBody, within: userTime, small: room{size: strangerSmall}, large: room{size: strangerLarge}},
 
-		claimTurns: turns{atOnce: maxClaims, most: maxClaimCrowd},
-		startTurns: turns{atOnce: 1, most: maxStartCrowd},
+		claimTurns: engine.Turns{AtOnce: maxClaims, Most: maxClaimCrowd},
 	}
 	// A proxy may hand requests on with another Host than the browser's.
 	if err := k.csrf.AddTrustedOrigin(publicURL.Scheme + "://" + publicURL.Host); err != nil {
@@ -72,6 +69,7 @@ func New(cfg Config) (*Kit, error) {
 	for _, p := range cfg.Providers {
 		k.providers[p.Name()] = p
 	}
+	k.engine = engine.New(k.cfg.engine(keys))
 	return k, nil
 }
 
@@ -85,13 +83,13 @@ func New(cfg Config) (*Kit, error) {
 // losing anything, see [Config.Keys].
 func (k *Kit) SetKeys(keys [][]byte) error {
 	var errs []error
-	for _, text := range checkKeys(keys) {
+	for _, text := range seal.Check(keys) {
 		errs = append(errs, errors.New("keys"+text))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("okidhttp: unusable keys:\n%w", err)
 	}
-	k.keys.set(keys)
+	k.keys.Set(keys)
 	return nil
 }
 
@@ -143,141 +141,33 @@ func (k *Kit) url(route string, query ...string) string {
 	return u
 }
 
-// Outcome is what came of something that the kit did, for logs and counters.
-// There are no others than these constants.
-type Outcome string
-
-const (
-	// OutcomeApplied: a notice took effect, and the host knows.
-	OutcomeApplied Outcome = "applied"
-	// OutcomeQueued: a notice is durable, and Run will tell the host.
-	OutcomeQueued Outcome = "queued"
-	// OutcomeHeld: a verification is durable, and waits for its subject to come
-	// back (Config.RequireReturn).
-	OutcomeHeld Outcome = "held"
-	// OutcomeDuplicate: a notice was delivered again.
-	OutcomeDuplicate Outcome = "duplicate"
-	// OutcomeLate: a notice says nothing that still matters.
-	OutcomeLate Outcome = "late"
-	// OutcomeUnknownWord: a notice uses a word that the kit does not know.
-	OutcomeUnknownWord Outcome = "unknown_word"
-	// OutcomeUnknownAttempt: an authentic notice does not belong to an attempt of
-	// this kit, or contradicts what the attempt was started with.
-	OutcomeUnknownAttempt Outcome = "unknown_attempt"
-	// OutcomeImplausible: an authentic notice tells of a time before the attempt
-	// began or after now.
-	OutcomeImplausible Outcome = "implausible_time"
-	// OutcomeVetoed: Config.Decide refused a verification.
-	OutcomeVetoed Outcome = "vetoed"
-	// OutcomeDocumentRefused: a verification was refused for its document, which had
-	// expired, or whose expiry date cannot be read.
-	OutcomeDocumentRefused Outcome = "document_refused"
-	// OutcomeUnreadable: a verification has a date that is there and cannot be read,
-	// which the log names. Without its expiry a document opens no gate (see
-	// Config.AllowExpiredDocument), and without a date of birth nobody has an age.
-	OutcomeUnreadable Outcome = "unreadable_date"
-	// OutcomeUnauthentic: a webhook was not signed by the provider, or carries
-	// no usable timestamp.
-	OutcomeUnauthentic Outcome = "unauthentic"
-	// OutcomeStale: an authentic webhook was too old to be believed, and the
-	// provider could not settle it.
-	OutcomeStale Outcome = "stale"
-	// OutcomeMalformed: an authentic webhook cannot be read.
-	OutcomeMalformed Outcome = "malformed"
-	// OutcomeBodyRead: something in front of the kit read the body of a webhook or
-	// claim.
-	OutcomeBodyRead Outcome = "body_already_read"
-	// OutcomeBusy: a request was refused because too much is going on: more webhooks
-	// or claims than Config.MaxInFlight, more bodies than there is memory for, or
-	// more claims or starts of one subject at the same time than one subject may have.
-	OutcomeBusy Outcome = "busy"
-	// OutcomeInFlight: the host is being told about the attempt elsewhere.
-	OutcomeInFlight Outcome = "in_flight"
-	// OutcomeCallbackFailed: the host's callback failed and will be tried again.
-	OutcomeCallbackFailed Outcome = "callback_failed"
-	// OutcomeStuck: Run has worked on a user's record for much longer than callbacks
-	// may take, so one of them does not look at its context. Other users are served
-	// all the same, this one not until it returns.
-	OutcomeStuck Outcome = "stuck"
-	// OutcomeDeadLetter: a notice was given up.
-	OutcomeDeadLetter Outcome = "dead_letter"
-	// OutcomeUnaddressable: an attempt has expired whose user came back from the
-	// provider, but of which no webhook ever came.
-	OutcomeUnaddressable Outcome = "unaddressable"
-	// OutcomeNoVerdict: a claim has led to no verdict within 15 minutes.
-	OutcomeNoVerdict Outcome = "no_verdict"
-	// OutcomeClaimTaken: a user presented the claim to a verification that another
-	// user had claimed before, or the same user, but it was erased or forgotten.
-	OutcomeClaimTaken Outcome = "claim_taken"
-	// OutcomeProviderFailed: the provider could not be asked, or refused.
-	OutcomeProviderFailed Outcome = "provider_failed"
-	// OutcomeStoreFailed: the store could not be read or written.
-	OutcomeStoreFailed Outcome = "store_failed"
-	// OutcomeSubjectFailed: Config.Subject could not tell who somebody is.
-	OutcomeSubjectFailed Outcome = "subject_failed"
-	// OutcomeClientGone: a request was not dealt with because its client had hung up,
-	// or Run ended meanwhile.
-	OutcomeClientGone Outcome = "client_gone"
-	// OutcomeStarted: an attempt was started at the provider.
-	OutcomeStarted Outcome = "started"
-	// OutcomeLimited: an attempt was refused by Config.StartLimit.
-	OutcomeLimited Outcome = "limited"
-)
-
-// level is how loud an outcome is: a warning if somebody should look into it,
-// and no more than debug if it is a matter of course.
-func (o Outcome) level() slog.Level {
-	switch o {
-	case OutcomeDuplicate, OutcomeLate, OutcomeInFlight, OutcomeQueued, OutcomeClientGone:
-		return slog.LevelDebug
-	case OutcomeApplied, OutcomeHeld, OutcomeVetoed, OutcomeDocumentRefused, OutcomeStarted, OutcomeLimited:
-		return slog.LevelInfo
-	}
-	return slog.LevelWarn
+// Run does what nobody waits for: callbacks that failed are tried again,
+// attempts that nobody finished expire, and verifications whose webhook was lost
+// are asked for at the provider. It returns nil when ctx ends, after the
+// callbacks under way have returned, or have not though their time is long over.
+// Every replica may run it, and it may run again after it has returned. When it
+// ends, so do the live status streams that this kit has open, so that a server can
+// shut down.
+//
+// A kit needs one Run somewhere. Without it nothing is lost, but what failed
+// waits until it is delivered again, with Config.Async nobody is told of anything,
+// and nothing expires.
+func (k *Kit) Run(ctx context.Context) error {
+	defer k.streams.end()
+	return k.engine.Run(ctx)
 }
 
-// counts reports whether each line about an outcome counts by itself. It comes of what
-// is authentic and happens once; all others can be caused as often as somebody likes.
-func (o Outcome) counts() bool {
-	switch o {
-	case OutcomeApplied, OutcomeQueued, OutcomeHeld, OutcomeVetoed, OutcomeDocumentRefused, OutcomeUnreadable, OutcomeStarted,
-		OutcomeCallbackFailed, OutcomeDeadLetter, OutcomeUnaddressable, OutcomeNoVerdict:
-		return true
-	}
-	return false
-}
-
-// observe logs an outcome and counts it.
-func (k *Kit) observe(ctx context.Context, o Outcome, args ...any) {
-	switch level := o.level(); {
-	case !k.cfg.Logger.Enabled(ctx, level):
-	case o.counts():
-		k.cfg.Logger.Log(ctx, level, "okidhttp: "+string(o), args...)
-	default:
-		k.log(ctx, level, string(o), "okidhttp: "+string(o), args...)
-	}
-	if k.cfg.Observe == nil {
-		return
-	}
-	defer func() {
-		if v := recover(); v != nil { // a counter is no reason to lose what is being done
-			k.log(ctx, slog.LevelError, "observe", "okidhttp: Config.Observe panicked", "panic", fmt.Sprint(v))
-		}
-	}()
-	k.cfg.Observe(ctx, o)
-}
-
-// observeNotice is observe for what came of a notice about an attempt, with the
-// error if there is one. It makes nothing for a log that does not want it.
-func (k *Kit) observeNotice(ctx context.Context, o Outcome, n identity.Notice, id attemptID, err error) {
-	switch {
-	case err != nil:
-		k.failed(ctx, o, err, "notice", n, "attempt", id)
-	case !k.cfg.Logger.Enabled(ctx, o.level()):
-		k.observe(ctx, o)
-	default:
-		k.observe(ctx, o, "notice", n, "attempt", id)
-	}
+// Erase forgets a subject: the attempts, what they granted, what was kept, and
+// what waits for a callback. The gate closes at once, on every replica.
+//
+// Nothing brings it back: webhooks and references of before belong to no attempt
+// any more, and whoever works on one at this moment cannot commit. Only the
+// subject's own next Start, or a claim not used before, makes a new record. That a
+// claim was used, and the hash of whose it was, is remembered for ten years. Erasing
+// whom the store does not know is no error; an error means that the store could not
+// do it.
+func (k *Kit) Erase(ctx context.Context, subject string) error {
+	return k.engine.Erase(ctx, attempt.HashSubject(subject))
 }
 
 // enter counts a request that is being handled, or answers 503 and reports false if
@@ -287,7 +177,7 @@ func (k *Kit) enter(w http.ResponseWriter, r *http.Request, inFlight *atomic.Int
 		return true
 	}
 	inFlight.Add(-1)
-	k.observe(r.Context(), OutcomeBusy)
+	k.engine.Observe(r.Context(), engine.Busy)
 	k.problem(w, r, problemBusy, nil)
 	return false
 }

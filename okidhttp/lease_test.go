@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/memstore"
 )
 
@@ -59,13 +60,11 @@ func TestLeaseOfAProcessThatDiedIsTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := slowHost(t, func(context.Context) error { return nil })
 		ref := w.start("alice").Attempt
-		h, err := w.kit.load(t.Context(), hashSubject("alice"))
-		require.NoError(t, err)
-		a := h.find(h.attempts[0].id)
 		n := identity.Notice{Provider: "fake", Reference: ref, Verification: identity.Verification{ID: "v1", Status: identity.Verified}}
-		ad := w.kit.admit(address{h.subject, a.id}, a, n, fromWebhook, h.now)
-		require.NotZero(t, ad.owed)
-		require.NoError(t, w.kit.save(t.Context(), h)) // and nobody renews it
+		editIn(t, w.kit.cfg.Store, w.kit, "alice", func(r *attempt.Record, now time.Time) {
+			todo := w.kit.engine.Policy().Step(&r.Attempts[0], &attempt.Webhook{Notice: n, Clock: now}, now)
+			require.NotNil(t, todo.Call) // and nobody makes it, nor renews the lease
+		})
 
 		<-time.After(2 * time.Second)
 		w.work()
@@ -106,7 +105,10 @@ func TestLeaseThatCannotBeRenewedEndsTheCallback(t *testing.T) {
 			return ctx.Err()
 		})
 		s := &countingStore{Store: w.kit.cfg.Store}
-		w.kit.cfg.Store = s
+		c := w.kit.cfg
+		w.kit = w.replica(func(other *Config) {
+			other.Store, other.Now, other.Lease, other.CallbackTimeout, other.OnVerified = s, c.Now, c.Lease, c.CallbackTimeout, c.OnVerified
+		})
 		n := notice{Reference: w.start("alice").Attempt, ID: "v1", Status: identity.Verified, At: time.Now()}
 		answered := make(chan int)
 		claimedAt := time.Now()

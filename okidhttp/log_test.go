@@ -181,7 +181,7 @@ func TestLinesThatCount(t *testing.T) {
 
 // constants are all the outcomes that there are.
 func constants(t *testing.T) map[Outcome]bool {
-	file, err := parser.ParseFile(token.NewFileSet(), "kit.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "outcome.go", nil, 0)
 	require.NoError(t, err)
 	all := map[Outcome]bool{}
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -202,7 +202,7 @@ func constants(t *testing.T) map[Outcome]bool {
 // is not a constant, and no memory that grows with them.
 func TestForgedPostsLeaveNothing(t *testing.T) {
 	w := newWorld(t, func(c *Config) {
-		c.Logger = slog.New(slog.NewTextHandler(discard{}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.Logger = slog.New(slog.NewTextHandler(nowhere{}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	const seed = 1
 	random := rand.New(rand.NewPCG(seed, seed))
@@ -227,13 +227,25 @@ func TestForgedPostsLeaveNothing(t *testing.T) {
 		assert.True(t, all[o], o)
 	}
 	assert.GreaterOrEqual(t, w.outcomes.of(OutcomeUnauthentic), 40_000)
-	assert.LessOrEqual(t, len(w.kit.lines.of), len(all)+30, "outcomes and codes")
-	assert.Empty(t, w.kit.claimTurns.of)
-	assert.Empty(t, w.kit.startTurns.of)
+	assert.LessOrEqual(t, w.kit.engine.Kinds(), len(all)+30, "outcomes and codes")
+	assert.Zero(t, w.kit.claimTurns.Subjects())
+	assert.Zero(t, w.kit.engine.Starting())
 	assert.Empty(t, w.kit.streams.open)
 	assert.Zero(t, w.kit.bodiesHeld())
 }
 
-type discard struct{}
+type nowhere struct{}
 
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+
+// Metadata fails for a user whom the kit knows.
+func TestMetadataErrorIsScrubbed(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Metadata = func(*http.Request) (map[string]string, error) {
+			return nil, errors.New("GET /accounts/alice%40example.com: 404")
+		}
+	})
+	require.Equal(t, 500, w.tryStart("alice@example.com").Code)
+	assert.Contains(t, w.log.String(), "GET /accounts/[redacted]: 404")
+	assert.NotContains(t, w.log.String(), "alice")
+}

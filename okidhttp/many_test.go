@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/internal/load/byturns"
 	"github.com/okidkit/okidkit/internal/redistest"
 	"github.com/okidkit/okidkit/memstore"
@@ -65,12 +67,12 @@ func crowd(b *testing.B, records store.Store, n int) *crowded {
 	for range 64 { // so that they share the round trips' time
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				h := ended(c.Kit, strconv.Itoa(i))
-				if err := c.save(context.Background(), h); err != nil {
+				r := ended(c.Kit, strconv.Itoa(i))
+				if err := keep(c.Kit, r); err != nil {
 					b.Error(err)
 					return
 				}
-				c.references[i] = h.attempts[0].reference
+				c.references[i] = r.Attempts[0].Reference
 			}
 		})
 	}
@@ -108,9 +110,9 @@ func benchmarkGrowth(b *testing.B, crowds ...*crowded) {
 		}},
 		{"fresh", func(c *crowded, _ int) (http.Handler, *http.Request) {
 			c.fresh++
-			h, a := begun(c.Kit, "fresh "+strconv.Itoa(c.fresh))
-			require.NoError(b, c.save(b.Context(), h))
-			return c, verdictRequest(a.reference)
+			r, a := begun(c.Kit, "fresh "+strconv.Itoa(c.fresh))
+			require.NoError(b, keep(c.Kit, r))
+			return c, verdictRequest(a.Reference)
 		}},
 	} {
 		b.Run(fmt.Sprintf("%s/users=%d", tt.name, len(crowds[1].order)), func(b *testing.B) {
@@ -138,10 +140,10 @@ func benchmarkGrowth(b *testing.B, crowds ...*crowded) {
 func BenchmarkMemory(b *testing.B) {
 	fill := func(b *testing.B, records store.Store, used func() int) {
 		k := partsKit(b, records)
-		require.NoError(b, k.save(b.Context(), ended(k, "the first"))) // for the scripts and the connection
+		require.NoError(b, keep(k, ended(k, "the first"))) // for the scripts and the connection
 		before, n := used(), 0
 		for b.Loop() {
-			require.NoError(b, k.save(b.Context(), ended(k, strconv.Itoa(n))))
+			require.NoError(b, keep(k, ended(k, strconv.Itoa(n))))
 			n++
 		}
 		b.ReportMetric(float64(used()-before)/float64(n), "bytes/attempt")
@@ -175,20 +177,18 @@ func BenchmarkMemory(b *testing.B) {
 func BenchmarkRound(b *testing.B) {
 	round := func(b *testing.B, records store.Store) {
 		k := partsKit(b, records)
-		w := newWorker(k)
 		user := 0
 		for b.Loop() {
 			b.StopTimer()
 			for range dueBatch {
 				user++
-				h, a := begun(k, strconv.Itoa(user))
-				a.expiresAt = h.now.Add(-time.Hour)
-				require.NoError(b, k.save(b.Context(), h))
+				r, a := begun(k, strconv.Itoa(user))
+				a.ExpiresAt = time.Now().Add(-time.Hour)
+				require.NoError(b, keep(k, r))
 			}
 			b.StartTimer()
 			for taken := 0; taken < dueBatch; { // the last ones are due a millisecond later
-				n, err := w.round(b.Context())
-				w.wait()
+				n, err := k.engine.RunOnce(b.Context())
 				require.NoError(b, err)
 				taken += n
 			}
@@ -200,6 +200,50 @@ func BenchmarkRound(b *testing.B) {
 		if client, ok := redisClient(b); ok {
 			round(b, onRedis(b, client))
 		}
+	})
+}
+
+func partsKit(tb testing.TB, records store.Store) *Kit {
+	k, err := New(Config{
+		Providers:  []identity.Provider{&fakeProvider{name: "fake"}},
+		Store:      records,
+		PublicURL:  "https://app.example/verify",
+		Keys:       [][]byte{testKey(1)},
+		Subject:    func(r *http.Request) (string, error) { return r.Header.Get("Test-User"), nil },
+		AgeOver:    []int{18},
+		OnVerified: func(context.Context, Event) error { return nil },
+		Logger:     slog.New(slog.DiscardHandler),
+	})
+	require.NoError(tb, err)
+	return k
+}
+
+// begun is a record with an attempt that has its token.
+func begun(k *Kit, user string) (*attempt.Record, *attempt.Attempt) {
+	p, r, now := k.engine.Policy(), attempt.NewRecord(attempt.HashSubject(user)), time.Now()
+	at := attempt.Address{Subject: r.Of(), Attempt: attempt.ID{1}}
+	a := p.Begin(r, at.Attempt, newReference(k, at), user, "fake", now, now)
+	p.SealContext(a, &attempt.Context{Locale: "en"})
+	p.SealToken(a, "tok_v1_0123456789abcdef0123456789abcd")
+	a.ExpiresAt = now.Add(30 * time.Minute)
+	return r, a
+}
+
+// ended is a record with an attempt that is verified.
+func ended(k *Kit, user string) *attempt.Record {
+	r, a := begun(k, user)
+	p := *k.engine.Policy()
+	p.Hears = nil
+	v := person
+	v.ID, v.Status = "ver_0a1b2c3d4e5f6g7h8i9j", identity.Verified
+	p.Step(a, &attempt.Webhook{Notice: identity.Notice{Provider: "fake", Reference: a.Reference, Verification: v, Digest: [32]byte{1}}}, time.Now())
+	return r
+}
+
+// keep writes a new record.
+func keep(k *Kit, r *attempt.Record) error {
+	return k.cfg.Store.Put(context.Background(), r.Of().Key(), store.Write{
+		Value: r.AppendTo(nil), Version: 1, TTL: time.Hour, DueIn: k.engine.Policy().DueIn(r, time.Now()),
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 )
 
 // A verification may count at once, if the host does not want to hear of it, while a
@@ -38,7 +39,7 @@ func TestLeaseForWhatIsNotPendingAnyMore(t *testing.T) {
 			w.store.breakDown(nil)
 			require.Equal(t, 200, w.gate("alice"), "async %v, dies %v", async, dies)
 			if !dies {
-				assert.Zero(t, w.record("alice").attempts[0].lease, "it is given back")
+				assert.Zero(t, w.record("alice").Attempts[0].Lease, "it is given back")
 			}
 			code := w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed})
 			if dies && !async {
@@ -49,7 +50,7 @@ func TestLeaseForWhatIsNotPendingAnyMore(t *testing.T) {
 			w.later(time.Minute)
 			assert.Equal(t, 403, w.gate("alice"), "async %v, dies %v", async, dies)
 			assert.Equal(t, []string{"started", "revoked"}, w.host.heard())
-			assert.Empty(t, w.record("alice").attempts[0].pending)
+			assert.Empty(t, w.record("alice").Attempts[0].Outbox)
 		}
 	}
 }
@@ -118,21 +119,6 @@ func TestReplayIsGivenUpAgain(t *testing.T) {
 	assert.ErrorIs(t, w.kit.ReplayDeadLetter(t.Context(), l.ID), ErrGivenUpAgain)
 	w.later(time.Second)
 	assert.Len(t, deadLetters(t, w.kit), 1)
-}
-
-// A subject that is erased while Run lists a dead letter leaves no trace in the list.
-func TestEraseWhileALetterIsListed(t *testing.T) {
-	w := newWorld(t)
-	ref := w.start("alice").Attempt
-	w.host.failing(func(Event) error { return Permanent(errors.New("no such user")) })
-	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
-	at, err := w.kit.keys.openReference(ref)
-	require.NoError(t, err)
-	require.NoError(t, w.kit.Erase(t.Context(), "alice")) // the worker has read the record before
-	require.NoError(t, w.kit.listDeadLetters(t.Context(), at))
-	list, err := w.kit.loadList(t.Context(), listShard(at.subject))
-	require.NoError(t, err)
-	assert.Empty(t, list.addresses)
 }
 
 // Older news is not told any more once the host may have heard of a verification, however
@@ -234,12 +220,11 @@ func TestOlderNewsIsToldWhileVerifiedIsHeld(t *testing.T) {
 	w.provider.away = identity.ErrUnavailable
 	require.Equal(t, 503, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
 	// A process takes the lease, and dies.
-	at, err := w.kit.keys.openReference(ref)
-	require.NoError(t, err)
-	require.NoError(t, w.kit.rewriteAttempt(t.Context(), at, func(h *held, a *attempt) error {
-		w.kit.takeLease(a, a.awaits(identity.Verified), h.now)
-		return nil
-	}))
+	w.edit("mallory", func(r *attempt.Record, now time.Time) {
+		e := awaits(&r.Attempts[0], identity.Verified)
+		e.Due = now
+		require.NotNil(t, w.kit.engine.Policy().Step(&r.Attempts[0], attempt.Due{Event: e.Event}, now).Ask)
+	})
 	w.provider.away = nil
 	w.host.failing(nil)
 	for range 5 {

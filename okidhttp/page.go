@@ -2,12 +2,14 @@ package okidhttp
 
 import (
 	"cmp"
+	"fmt"
 	"html/template"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/engine"
 )
 
 // Page shows users what they need: without an attempt in the query, why they are
@@ -27,54 +29,54 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		k.subjectFailed(w, r, err)
 		return
-	case hash == subjectHash{}:
+	case hash == attempt.SubjectHash{}:
 		k.logIn(w, r)
 		return
 	}
-	h, err := k.load(r.Context(), hash)
+	s, err := k.engine.Load(r.Context(), hash)
 	if err != nil {
-		k.failed(r.Context(), OutcomeStoreFailed, err)
-		k.problem(w, r, problemStoreAway, nil)
+		k.storeAway(w, r, err)
 		return
 	}
 	reference, ok := parameter(r, "attempt")
 	if !ok {
-		k.startPage(w, r, h)
+		k.startPage(w, r, s)
 		return
 	}
-	at, err := k.keys.openReference(reference)
-	a := h.find(at.attempt)
-	if err != nil || at.subject != hash || a == nil {
+	at, ok := k.engine.OpenReference(reference)
+	a := s.Find(at.Attempt)
+	if !ok || at.Subject != hash || a == nil {
 		k.problem(w, r, problemNotFound, nil)
 		return
 	}
-	p, ok := k.providers[a.provider]
-	if a.status == identity.Created && !h.now.Before(a.expiresAt) {
+	p, ok := k.providers[a.Provider]
+	if a.Status == identity.Created && !s.Now.Before(a.ExpiresAt) {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, k.url("page"), http.StatusSeeOther) // nobody began, and nobody can
 		return
 	}
-	if a.status.Final() || !a.usable(h.now) || !ok {
-		k.sendOn(w, r, at, a, h.now, false)
+	if a.Status.Final() || !a.Usable(s.Now) || !ok {
+		k.sendOn(w, r, a, s.Now, false)
 		return
 	}
-	session, err := k.session(at, a)
+	policy := k.engine.Policy()
+	token, err := policy.OpenToken(a)
 	if err != nil {
-		k.problem(w, r, problemInternal, err)
+		k.problem(w, r, problemInternal, fmt.Errorf("process token: %w", err))
 		return
 	}
-	sdk := p.SDK(session, k.openContext(at, a).locale)
+	sdk := p.SDK(identity.Session{Token: token, ExpiresAt: a.ExpiresAt}, policy.OpenContext(a).Locale)
 	page := SDKPage{
 		SDK:         sdk,
 		Boot:        template.JS(sdk.Boot), // constant, says identity.SDK
-		SuccessURL:  k.url("success", "attempt", a.reference),
-		ErrorURL:    k.url("error", "attempt", a.reference),
-		StatusURL:   k.url("status", "attempt", a.reference),
-		RetryURL:    k.url("page", "attempt", a.reference),
-		SupportCode: a.id.String(),
+		SuccessURL:  k.url("success", "attempt", a.Reference),
+		ErrorURL:    k.url("error", "attempt", a.Reference),
+		StatusURL:   k.url("status", "attempt", a.Reference),
+		RetryURL:    k.url("page", "attempt", a.Reference),
+		SupportCode: a.ID.String(),
 	}
 	if _, claims := p.(identity.ClaimVerifier); claims {
-		page.ClaimURL = k.claimURL(a.provider, a.reference)
+		page.ClaimURL = k.claimURL(a.Provider, a.Reference)
 	}
 	k.render(w, r, http.StatusOK, &page)
 }
@@ -94,18 +96,15 @@ func (k *Kit) logIn(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// usable reports whether the token of an attempt can still be used.
-func (a *attempt) usable(now time.Time) bool { return a.token != nil && now.Before(a.expiresAt) }
-
 // startPage shows the button, or sends on who needs none.
-func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held) {
+func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapshot) {
 	p, ok := k.provider(r)
 	if !ok {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
 	wish := k.startWish(r)
-	if k.counts(h.grant(), h.now) {
+	if k.engine.Policy().Counts(s.Grant(), s.Now) {
 		returnTo := cmp.Or(wish.returnTo, k.cfg.AfterSuccess)
 		if k.isPage(returnTo) {
 			k.render(w, r, http.StatusOK, &MessagePage{Kind: "verified", Title: problemVerified.Title, Message: problemVerified.Detail})
@@ -120,14 +119,14 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, h *held) {
 		page.StartURL = k.url("start", "provider", p.Name())
 	}
 	words := startWords[""]
-	if n := len(h.attempts); n > 0 {
-		last := &h.attempts[n-1]
-		page.Last = last.status
-		if w, ok := startWords[last.status]; ok && (last.status != identity.Started || last.usable(h.now)) {
+	if n := len(s.Attempts); n > 0 {
+		last := &s.Attempts[n-1]
+		page.Last = last.Status
+		if w, ok := startWords[last.Status]; ok && (last.Status != identity.Started || last.Usable(s.Now)) {
 			words = w
 		}
-		if last.status == identity.Review || last.status == identity.Started && last.returned {
-			page.ResultURL = k.url("success", "attempt", last.reference)
+		if last.Status == identity.Review || last.Status == identity.Started && last.Returned {
+			page.ResultURL = k.url("success", "attempt", last.Reference)
 		}
 	}
 	page.Title, page.Message, page.Button = words.title, words.message, words.button

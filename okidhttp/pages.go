@@ -186,7 +186,7 @@ func (k *Kit) render(w http.ResponseWriter, r *http.Request, status int, p pageD
 	*p.frame() = Frame{Nonce: nonce, Language: language, Direction: text.Direction(language), Brand: k.cfg.Brand, texts: k.texts}
 	var body bytes.Buffer
 	if err := k.cfg.Pages.ExecuteTemplate(&body, p.template(), p); err != nil {
-		k.log(r.Context(), slog.LevelError, "page", "okidhttp: page cannot be rendered", "error", err)
+		k.engine.Line(r.Context(), slog.LevelError, "page", "okidhttp: page cannot be rendered", "error", err)
 		http.Error(w, problemInternal.Title, http.StatusInternalServerError)
 		return
 	}

@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/okidkit/okidkit/internal/engine"
 )
 
 // problem is an answer that is not what was asked for, in constant words. It is
@@ -47,14 +51,20 @@ var (
 	problemTooManyStream = problem{Status: 429, Code: "too_many_streams", Title: "Too many streams", Detail: "Close another live status first.", retryAfter: 5}
 )
 
+// after is the problem with the time after which it may be tried again.
+func (p problem) after(wait time.Duration) problem {
+	p.retryAfter = int(math.Ceil(wait.Seconds()))
+	return p
+}
+
 // problem answers with p. cause, if there is one, is only for the log.
 func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause error) {
 	switch ctx := r.Context(); {
 	case cause == nil:
-	case errors.Is(cause, errStore), gone(ctx, cause):
-		k.failed(ctx, OutcomeStoreFailed, cause)
+	case errors.Is(cause, engine.ErrStore), engine.Gone(ctx, cause):
+		k.engine.Failed(ctx, engine.StoreFailed, cause)
 	default:
-		k.log(ctx, slog.LevelWarn, p.Code, "okidhttp: request failed", "code", p.Code, "error", cause)
+		k.engine.Line(ctx, slog.LevelWarn, p.Code, "okidhttp: request failed", "code", p.Code, "error", cause)
 	}
 	h := w.Header()
 	if p.retryAfter > 0 {
@@ -72,6 +82,12 @@ func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause e
 	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone
+}
+
+// storeAway answers when the store could not be asked.
+func (k *Kit) storeAway(w http.ResponseWriter, r *http.Request, err error) {
+	k.engine.Failed(r.Context(), engine.StoreFailed, err)
+	k.problem(w, r, problemStoreAway, nil)
 }
 
 // noStore keeps an answer out of caches, whatever middleware says of answers in general.

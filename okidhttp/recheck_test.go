@@ -1,7 +1,6 @@
 package okidhttp
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
-	"github.com/okidkit/okidkit/store"
 )
 
 const day = 24 * time.Hour
@@ -138,20 +136,6 @@ func TestQuestionsOfAllReplicas(t *testing.T) {
 	assert.Equal(t, users, asked)
 }
 
-// Without the store nobody can say how much is asked elsewhere, so nothing is asked.
-func TestNoQuestionsWithoutTheStore(t *testing.T) {
-	w := newWorld(t)
-	w.store.breakDown(errStoreIsAway)
-	allowed, err := newQuota().take(t.Context(), w.kit, w.clock.Now())
-	assert.False(t, allowed)
-	assert.ErrorIs(t, err, errStoreIsAway)
-	w.store.breakDown(nil)
-	require.NoError(t, w.store.Put(t.Context(), quotaKey, store.Write{Value: []byte("?"), Version: 1, TTL: time.Hour}))
-	allowed, err = newQuota().take(t.Context(), w.kit, w.clock.Now())
-	assert.True(t, allowed, "what cannot be read is of no second")
-	assert.NoError(t, err)
-}
-
 // After an answer that there were too many questions, nobody asks about that attempt for
 // as long as the provider says, within bounds.
 func TestRateLimited(t *testing.T) {
@@ -221,9 +205,5 @@ func TestRateLimited(t *testing.T) {
 		p.says("session1", identity.Verified)
 		w.later(time.Hour)
 		assert.Equal(t, 200, w.gate("alice"))
-	})
-	t.Run("what is no such answer", func(t *testing.T) {
-		_, ok := quietFor(errors.Join(identity.ErrUnavailable))
-		assert.False(t, ok)
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/store"
 )
@@ -26,7 +27,7 @@ import (
 func TestReturnGrantsNothing(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("alice").Attempt
-	before := w.record("alice").attempts[0].status
+	before := w.record("alice").Attempts[0].Status
 	for _, route := range []string{"success", "error"} {
 		for range 5 {
 			rec := w.get("alice", "/verify/"+route+"?attempt="+a+"&status=completed&verification_id=v1")
@@ -36,7 +37,7 @@ func TestReturnGrantsNothing(t *testing.T) {
 			assert.Equal(t, "no-referrer", rec.Header().Get("Referrer-Policy"))
 		}
 	}
-	assert.Equal(t, before, w.record("alice").attempts[0].status)
+	assert.Equal(t, before, w.record("alice").Attempts[0].Status)
 	assert.Equal(t, 403, w.gate("alice"))
 	assert.Empty(t, w.host.heard())
 	assert.Zero(t, w.provider.asked(), "there is no id to ask for")
@@ -94,7 +95,7 @@ func TestStrangersSeeNothing(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("alice").Attempt
 	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
-	made := w.kit.keys.newReference(address{hashSubject("nobody at all"), attemptID{1}})
+	made := newReference(w.kit, attempt.Address{Subject: attempt.HashSubject("nobody at all"), Attempt: attempt.ID{1}})
 
 	nonce := regexp.MustCompile(`nonce="[^"]*"`)
 	page := func(user, target string) string {
@@ -485,7 +486,7 @@ func TestStatusHead(t *testing.T) {
 // An attempt that the record has dropped is not found, by its own user either.
 func TestAttemptThatIsGone(t *testing.T) {
 	w := newWorld(t)
-	gone := w.kit.keys.newReference(address{hashSubject("alice"), attemptID{1}})
+	gone := newReference(w.kit, attempt.Address{Subject: attempt.HashSubject("alice"), Attempt: attempt.ID{1}})
 	for _, route := range []string{"success", "error", "status", "page"} {
 		assert.Equal(t, 404, w.get("alice", "/verify/"+route+"?attempt="+gone).Code, route)
 	}

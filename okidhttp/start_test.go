@@ -178,7 +178,7 @@ func TestStartRefuses(t *testing.T) {
 				assert.Equal(t, "POST", rec.Header().Get("Allow"))
 			}
 			assert.Empty(t, w.provider.starts)
-			assert.Empty(t, w.record("alice").attempts)
+			assert.Empty(t, w.record("alice").Attempts)
 		})
 	}
 }
@@ -308,8 +308,8 @@ func TestStartFails(t *testing.T) {
 			require.Equal(t, tt.want, rec.Code)
 			assert.Equal(t, tt.want == 503, rec.Header().Get("Retry-After") != "")
 			assert.NotContains(t, rec.Body.String(), tt.err.Error())
-			assert.Empty(t, w.record("alice").attempts, "nothing is left behind")
-			assert.Equal(t, tt.charged, len(w.record("alice").starts) == 1)
+			assert.Empty(t, w.record("alice").Attempts, "nothing is left behind")
+			assert.Equal(t, tt.charged, len(w.record("alice").Starts) == 1)
 
 			w.provider.onStart = nil
 			assert.Equal(t, 201, w.tryStart("alice").Code)
@@ -333,33 +333,6 @@ func TestStartFails(t *testing.T) {
 		assert.Equal(t, 200, w.webhook(notice{Reference: reference, ID: "v1", Status: identity.Verified}))
 		assert.Equal(t, 200, w.gate("alice"))
 	})
-}
-
-// A process that dies while it asks the provider leaves a claim; when that ends,
-// another Start takes its place, so that there are never two attempts in use.
-func TestStartAfterACrash(t *testing.T) {
-	w := newWorld(t)
-	s := starter{kit: w.kit, subject: "alice", hash: hashSubject("alice"), provider: w.provider}
-	h, err := w.kit.load(t.Context(), s.hash)
-	require.NoError(t, err)
-	abandoned, err := s.begin(t.Context(), h)
-	require.NoError(t, err)
-
-	w.clock.add(askTime)
-	a := w.start("alice")
-	require.Len(t, w.record("alice").attempts, 1)
-	assert.NotEqual(t, abandoned.reference, a.Attempt)
-	assert.Equal(t, 200, w.webhook(notice{Reference: abandoned.reference, ID: "v1", Status: identity.Verified}))
-	assert.Equal(t, 403, w.gate("alice"))
-
-	h, err = w.kit.load(t.Context(), hashSubject("bob"))
-	require.NoError(t, err)
-	s.subject, s.hash = "bob", hashSubject("bob")
-	_, err = s.begin(t.Context(), h)
-	require.NoError(t, err)
-	w.later(askTime)
-	assert.Empty(t, w.record("bob").attempts, "the worker clears it away")
-	assert.Empty(t, w.host.heard())
 }
 
 func TestStartLimit(t *testing.T) {
@@ -483,11 +456,11 @@ func TestStartSurvivesACrashAnywhere(t *testing.T) {
 			w.kit = w.replica(func(c *Config) { c.Store = &crashingStore{Store: w.store, left: operations, written: written} })
 			w.tryStart("alice")
 			w.kit = healthy
-			w.later(askTime + time.Second)
+			w.later(startTime + time.Second)
 			a := w.start("alice").Attempt
 			usable := 0
-			for _, a := range w.record("alice").attempts {
-				if a.token != nil {
+			for _, a := range w.record("alice").Attempts {
+				if a.Token != nil {
 					usable++
 				}
 			}
@@ -589,7 +562,7 @@ func TestStartsThatHangUp(t *testing.T) {
 		synctest.Wait()
 		assert.Zero(t, waiting.Load())
 		assert.Len(t, w.provider.starts, 1)
-		assert.Empty(t, w.kit.startTurns.of)
+		assert.Zero(t, w.kit.engine.Starting())
 	})
 }
 
@@ -648,9 +621,9 @@ func TestStartAfterTheFormWasParsed(t *testing.T) {
 			require.NoError(t, tt.parse(r))
 			require.Equal(t, tt.code, w.do(r, "alice").Code)
 			assert.Zero(t, w.kit.bodiesHeld())
-			for i := range w.record("alice").attempts {
-				a := &w.record("alice").attempts[i]
-				assert.Equal(t, tt.returnTo, w.kit.openContext(address{hashSubject("alice"), a.id}, a).returnTo)
+			for i := range w.record("alice").Attempts {
+				a := &w.record("alice").Attempts[i]
+				assert.Equal(t, tt.returnTo, w.kit.engine.Policy().OpenContext(a).ReturnTo)
 			}
 		})
 	}
@@ -664,7 +637,7 @@ func TestStartOfNobodyWhoWaits(t *testing.T) {
 	leaving.hangUp = hangUp
 	w.do(httptest.NewRequestWithContext(ctx, "POST", "/verify/start", nil), "alice")
 	assert.Empty(t, w.provider.starts)
-	assert.Empty(t, w.record("alice").attempts)
+	assert.Empty(t, w.record("alice").Attempts)
 	assert.Equal(t, 1, w.outcomes.of(OutcomeClientGone))
 }
 

@@ -10,7 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/okidkit/okidkit/store"
+	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/engine"
 )
 
 const (
@@ -98,49 +99,46 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 
 // readStatus is how an attempt stands. If its user has come back and the verdict
 // is still out, the provider is asked from time to time.
-func (k *Kit) readStatus(ctx context.Context, at address) (statusBody, *problem) {
-	h, err := k.load(ctx, at.subject)
+func (k *Kit) readStatus(ctx context.Context, at attempt.Address) (statusBody, *problem) {
+	s, err := k.engine.Load(ctx, at.Subject)
 	if err != nil {
-		k.failed(ctx, OutcomeStoreFailed, err)
+		k.engine.Failed(ctx, engine.StoreFailed, err)
 		return statusBody{}, &problemStoreAway
 	}
-	a := h.find(at.attempt)
+	a := s.Find(at.Attempt)
 	if a == nil {
 		return statusBody{}, &problemNotFound
 	}
-	if !a.status.Final() && a.returned && h.now.Sub(a.fetchedAt) >= statusRefreshEvery && a.providerID != "" {
-		a = k.refreshFor(ctx, at, a, refreshRequest{id: a.providerID, every: statusRefreshEvery})
+	if !a.Status.Final() && a.Returned && s.Now.Sub(a.FetchedAt) >= statusRefreshEvery && a.ProviderID != "" {
+		a = k.engine.Refresh(ctx, at, a, attempt.Refresh{ID: a.ProviderID, Every: statusRefreshEvery})
 	}
-	body := statusBody{Status: string(a.status), UpdatedAt: a.updatedAt}
-	if !a.status.Final() {
+	body := statusBody{Status: string(a.Status), UpdatedAt: a.UpdatedAt}
+	if !a.Status.Final() {
 		body.RetryAfter = int(statusEvery / time.Second)
 	}
 	return body, nil
 }
 
 // stream sends the status as server-sent events.
-func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body statusBody) {
+func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at attempt.Address, body statusBody) {
 	sent := r.Header.Get("Last-Event-ID")
 	if body.RetryAfter == 0 && sent == body.tag() {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	ended, ok := k.streams.enter(at.subject)
+	ended, ok := k.streams.enter(at.Subject)
 	if !ok {
 		k.problem(w, r, problemTooManyStream, nil)
 		return
 	}
-	defer k.streams.leave(at.subject)
+	defer k.streams.leave(at.Subject)
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Time{}) // a stream outlives the server's write timeout
 
-	var changed <-chan struct{}
-	if n, ok := k.cfg.Store.(store.Notifier); ok {
-		changed, _ = n.Watch(r.Context(), at.subject.key()) // without it the stream looks more often
-	}
+	changed := k.engine.Watch(r.Context(), at.Subject) // nil: the stream looks more often
 	look, beat := time.NewTicker(statusEvery), time.NewTicker(heartbeatEvery)
 	defer look.Stop()
 	defer beat.Stop()
@@ -172,7 +170,7 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at address, body st
 			look.Reset(watchedEvery)
 		case <-look.C:
 		}
-		if _, hash, err := k.subject(r); err != nil || hash != at.subject {
+		if _, hash, err := k.subject(r); err != nil || hash != at.Subject {
 			return // logged out meanwhile, or nobody can tell
 		}
 		next, p := k.readStatus(r.Context(), at)
@@ -198,20 +196,20 @@ func push(w http.ResponseWriter, rc *http.ResponseController, text string) bool 
 // streams are the live status streams of one process.
 type streams struct {
 	mu    sync.Mutex
-	open  map[subjectHash]int
+	open  map[attempt.SubjectHash]int
 	ended chan struct{} // closed to end those that are open; nil: none were yet
 }
 
 // enter counts a stream, unless the subject has too many. The stream must end when
 // ended is closed.
-func (s *streams) enter(of subjectHash) (ended <-chan struct{}, ok bool) {
+func (s *streams) enter(of attempt.SubjectHash) (ended <-chan struct{}, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[of] >= maxStreams {
 		return nil, false
 	}
 	if s.open == nil {
-		s.open = map[subjectHash]int{}
+		s.open = map[attempt.SubjectHash]int{}
 	}
 	if s.ended == nil {
 		s.ended = make(chan struct{})
@@ -220,7 +218,7 @@ func (s *streams) enter(of subjectHash) (ended <-chan struct{}, ok bool) {
 	return s.ended, true
 }
 
-func (s *streams) leave(of subjectHash) {
+func (s *streams) leave(of attempt.SubjectHash) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[of]--; s.open[of] == 0 {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/engine"
 )
 
 // ErrAnonymous is for [Config.Subject]: nobody is logged in.
@@ -12,20 +15,20 @@ var ErrAnonymous = errors.New("okidhttp: nobody is logged in")
 
 // subject is the user of the request and the hash that stands for them. It is "" if
 // there is none. An error means that nobody can tell.
-func (k *Kit) subject(r *http.Request) (string, subjectHash, error) {
+func (k *Kit) subject(r *http.Request) (string, attempt.SubjectHash, error) {
 	s, err := k.cfg.Subject(r)
 	switch {
 	case err == nil && s != "":
-		return s, hashSubject(s), nil
+		return s, attempt.HashSubject(s), nil
 	case err == nil, errors.Is(err, ErrAnonymous), errors.Is(err, http.ErrNoCookie):
-		return "", subjectHash{}, nil
+		return "", attempt.SubjectHash{}, nil
 	}
-	return "", subjectHash{}, err
+	return "", attempt.SubjectHash{}, err
 }
 
 // knownSubject is subject for answers that only somebody gets. It answers others, and
 // reports false.
-func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request) (string, subjectHash, bool) {
+func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request) (string, attempt.SubjectHash, bool) {
 	s, hash, err := k.subject(r)
 	switch {
 	case err != nil:
@@ -35,7 +38,7 @@ func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request) (string, subj
 	default:
 		return s, hash, true
 	}
-	return "", subjectHash{}, false
+	return "", attempt.SubjectHash{}, false
 }
 
 // subjectFailed answers when nobody can tell who the user is.
@@ -44,7 +47,7 @@ func (k *Kit) subjectFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err) // which not every driver says
 	}
-	k.failed(ctx, OutcomeSubjectFailed, err)
+	k.engine.Failed(ctx, engine.SubjectFailed, err)
 	k.problem(w, r, problemStoreAway, nil)
 }
 
@@ -60,19 +63,19 @@ func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request) {
 
 // ownAttempt is the attempt that the request names, if it is the user's own. An error
 // means that nobody can tell.
-func (k *Kit) ownAttempt(r *http.Request) (address, bool, error) {
+func (k *Kit) ownAttempt(r *http.Request) (attempt.Address, bool, error) {
 	// The user first, so that an outage does not tell which attempts there are.
 	_, hash, err := k.subject(r)
 	if err != nil {
-		return address{}, false, err
+		return attempt.Address{}, false, err
 	}
 	at, ok := k.attemptOf(hash, r)
 	return at, ok, nil
 }
 
 // attemptOf is the attempt that the request names, if it is this subject's.
-func (k *Kit) attemptOf(subject subjectHash, r *http.Request) (address, bool) {
+func (k *Kit) attemptOf(subject attempt.SubjectHash, r *http.Request) (attempt.Address, bool) {
 	reference, _ := parameter(r, "attempt")
-	at, err := k.keys.openReference(reference)
-	return at, err == nil && subject != subjectHash{} && at.subject == subject
+	at, ok := k.engine.OpenReference(reference)
+	return at, ok && subject != attempt.SubjectHash{} && at.Subject == subject
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/store"
 )
 
 // most is how many walks may pass before a bug is found.
-const most = 600
+const most = 2000
 
 // TestWalksFindBugs has store, provider or host behave as they would under, or seem to
 // under, a kit that does not keep one of its promises.
@@ -33,9 +34,9 @@ func TestWalksFindBugs(t *testing.T) {
 		"what is held is dropped when the attempt expires": {
 			flaw: flaw{
 				where: func(c *circumstances) { c.mustReturn = true },
-				kept: func(_ *walk, a *attempt) {
-					if a.byClock {
-						a.drop(func(p *pending) bool { return p.held })
+				kept: func(_ *walk, a *attempt.Attempt) {
+					if a.Lapsed {
+						discard(a, func(p *attempt.Entry) bool { return p.Held })
 					}
 				},
 			},
@@ -45,7 +46,9 @@ func TestWalksFindBugs(t *testing.T) {
 			flaw: flaw{
 				where: func(c *circumstances) { c.mustReturn, c.absent = true, true },
 				put: func(w *walk, key string, write *store.Write) {
-					if w.any(key, write, func(a *attempt) bool { return a.held() != nil }) {
+					if w.any(key, write, func(a *attempt.Attempt) bool {
+						return firstEntry(a, func(e *attempt.Entry) bool { return e.Held }) != nil
+					}) {
 						write.DueIn = 0
 					}
 				},
@@ -55,11 +58,11 @@ func TestWalksFindBugs(t *testing.T) {
 		"a return to a final attempt is not noted": {
 			flaw: flaw{
 				where: func(c *circumstances) { c.mustReturn = true },
-				kept: func(w *walk, a *attempt) {
-					if was := w.before(a); was != nil && was.status.Final() && !was.returned && a.status.Final() {
-						a.returned = false
-						for i := range a.pending {
-							a.pending[i].held = a.pending[i].status == identity.Verified && !a.pending[i].applied
+				kept: func(w *walk, a *attempt.Attempt) {
+					if was := w.before(a); was != nil && was.Status.Final() && !was.Returned && a.Status.Final() {
+						a.Returned = false
+						for i := range a.Outbox {
+							a.Outbox[i].Held = a.Outbox[i].Status == identity.Verified && !a.Outbox[i].Applied
 						}
 					}
 				},
@@ -78,9 +81,9 @@ func TestWalksFindBugs(t *testing.T) {
 		"a lease outlives what it was taken for": {
 			flaw: flaw{
 				where: func(c *circumstances) { *c = circumstances{callbacks: 1, async: c.async, faults: true} }, // OnStarted
-				read: func(w *walk, a *attempt) {
-					if a.lease.owner != 0 && !a.awaitsEvent(a.lease.event) {
-						a.lease.until = w.clock.Now().Add(time.Hour)
+				read: func(w *walk, a *attempt.Attempt) {
+					if a.Lease.Owner != 0 && !awaitsEvent(a, a.Lease.Event) {
+						a.Lease.Until = w.clock.Now().Add(time.Hour)
 					}
 				},
 			},
@@ -88,9 +91,9 @@ func TestWalksFindBugs(t *testing.T) {
 		},
 		"a lease is never taken over": {
 			flaw: flaw{
-				read: func(w *walk, a *attempt) {
-					if a.lease.owner != 0 {
-						a.lease.until = w.clock.Now().Add(time.Hour)
+				read: func(w *walk, a *attempt.Attempt) {
+					if a.Lease.Owner != 0 {
+						a.Lease.Until = w.clock.Now().Add(time.Hour)
 					}
 				},
 			},
@@ -109,9 +112,9 @@ func TestWalksFindBugs(t *testing.T) {
 					everybody(c)
 					c.permanent, c.operator, c.tidy, c.fickle = true, true, true, true
 				},
-				kept: func(_ *walk, a *attempt) {
-					for i := range a.letters {
-						a.letters[i].aware = false
+				kept: func(_ *walk, a *attempt.Attempt) {
+					for i := range a.Letters {
+						a.Letters[i].Aware = false
 					}
 				},
 			},
@@ -134,7 +137,7 @@ func TestWalksFindBugs(t *testing.T) {
 		"dead letters are not listed": {
 			flaw: flaw{
 				where: func(c *circumstances) { everybody(c); c.permanent = true },
-				kept:  func(_ *walk, a *attempt) { a.listAt = time.Time{} },
+				kept:  func(_ *walk, a *attempt.Attempt) { a.ListAt = time.Time{} },
 			},
 			finds: "a dead letter is not listed",
 		},
@@ -153,8 +156,8 @@ func TestWalksFindBugs(t *testing.T) {
 		"a claim is used before anybody is to have it": {
 			flaw: flaw{
 				where: func(c *circumstances) { c.claims, c.faults = true, true },
-				kept: func(_ *walk, a *attempt) {
-					a.claimID = ""
+				kept: func(_ *walk, a *attempt.Attempt) {
+					a.ClaimID = ""
 				},
 			},
 			finds: "is spent, and had no effect",
@@ -281,7 +284,7 @@ func TestWalksFindBugs(t *testing.T) {
 				where: func(c *circumstances) { c.policy = true },
 				host: func(w *walk, c *Config) {
 					c.Decide = func(ctx context.Context, e Event) error {
-						if err := w.decide(ctx, e); vetoed(err) {
+						if err := w.decide(ctx, e); errors.Is(err, errTooYoung) {
 							return err
 						}
 						return nil
@@ -307,7 +310,7 @@ func TestWalksFindBugs(t *testing.T) {
 		"a provider that wants to be left alone is not": {
 			flaw: flaw{
 				where: func(c *circumstances) { c.quiet, c.unknown = true, false },
-				read:  func(_ *walk, a *attempt) { a.quietUntil = time.Time{} },
+				read:  func(_ *walk, a *attempt.Attempt) { a.QuietUntil = time.Time{} },
 			},
 			finds: "wants to be left alone",
 		},
@@ -319,9 +322,9 @@ func TestWalksFindBugs(t *testing.T) {
 		},
 		"a withdrawal leaves the gate open": {
 			flaw: flaw{
-				kept: func(w *walk, a *attempt) {
-					if was := w.before(a); was != nil && was.status == identity.Verified && a.status == identity.Revoked {
-						a.status, a.grant = was.status, was.grant
+				kept: func(w *walk, a *attempt.Attempt) {
+					if was := w.before(a); was != nil && was.Status == identity.Verified && a.Status == identity.Revoked {
+						a.Status, a.Grant = was.Status, was.Grant
 					}
 				},
 			},
@@ -330,14 +333,14 @@ func TestWalksFindBugs(t *testing.T) {
 		"older news is told after newer": {
 			flaw: flaw{
 				where: everybody,
-				kept: func(w *walk, a *attempt) {
+				kept: func(w *walk, a *attempt.Attempt) {
 					was := w.before(a)
-					if was == nil || len(was.pending) == 0 || len(a.pending) > 0 || a.lease.owner != 0 {
+					if was == nil || len(was.Outbox) == 0 || len(a.Outbox) > 0 || a.Lease.Owner != 0 {
 						return
 					}
-					if p := was.pending[0]; p.applied && len(was.pending) > 1 {
-						p.due = w.clock.Now().Add(time.Minute)
-						a.pending = append(a.pending, p)
+					if p := was.Outbox[0]; p.Applied && len(was.Outbox) > 1 {
+						p.Due = w.clock.Now().Add(time.Minute)
+						a.Outbox = append(a.Outbox, p)
 					}
 				},
 			},
@@ -345,9 +348,9 @@ func TestWalksFindBugs(t *testing.T) {
 		},
 		"a webhook of another verification counts": {
 			flaw: flaw{
-				read: func(w *walk, a *attempt) {
+				read: func(w *walk, a *attempt.Attempt) {
 					if w.running != nil && w.running.strays {
-						a.providerID = ""
+						a.ProviderID = ""
 					}
 				},
 			},
@@ -377,9 +380,9 @@ func TestWalksFindBugs(t *testing.T) {
 }
 
 // before is an attempt as it was written last, or nil.
-func (w *walk) before(a *attempt) *attempt {
+func (w *walk) before(a *attempt.Attempt) *attempt.Attempt {
 	for _, r := range w.records {
-		if was := r.find(a.id); was != nil {
+		if was := r.Find(a.ID); was != nil {
 			return was
 		}
 	}
@@ -387,7 +390,7 @@ func (w *walk) before(a *attempt) *attempt {
 }
 
 // any reports whether what is written has such an attempt.
-func (w *walk) any(key string, write *store.Write, is func(*attempt) bool) (found bool) {
-	w.change(key, write.Value, func(_ *walk, a *attempt) { found = found || is(a) })
+func (w *walk) any(key string, write *store.Write, is func(*attempt.Attempt) bool) (found bool) {
+	w.change(key, write.Value, func(_ *walk, a *attempt.Attempt) { found = found || is(a) })
 	return found
 }

@@ -128,6 +128,8 @@ func (w *walk) lasts(s *story) {
 	}
 }
 
+var errTooYoung = errors.New("too young")
+
 // decide is the host's policy. It does not change its mind.
 func (w *walk) decide(_ context.Context, e Event) error {
 	s, _ := w.call(e)
@@ -149,7 +151,7 @@ func (w *walk) decide(_ context.Context, e Event) error {
 	}
 	if v.unwanted {
 		s.refused = true
-		return errors.New("too young")
+		return errTooYoung
 	}
 	s.accepted = true
 	return nil

@@ -8,13 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/store"
 )
 
 // userOf is the user whose record stands at a key, or "".
 func userOf(key string) string {
 	for _, user := range users {
-		if hashSubject(user).key() == key {
+		if attempt.HashSubject(user).Key() == key {
 			return user
 		}
 	}
@@ -37,54 +38,54 @@ func (w *walk) observe(key string, write store.Write) {
 	if user == "" {
 		return
 	}
-	r, err := decodeRecord(write.Value, hashSubject(user))
+	r, err := attempt.Decode(write.Value, attempt.HashSubject(user))
 	require.NoError(w.t, err)
 	repeated := w.written[write.Version] // its answer was lost
 	w.written[write.Version] = true
 	before := w.records[user]
 	if before == nil {
-		before = new(record)
+		before = new(attempt.Record)
 	}
 	w.records[user] = r
 	verified := false
-	for i := range r.attempts {
-		a := &r.attempts[i]
-		s := w.story(a.reference)
-		s.user, s.provider = user, a.provider
-		s.lettered = s.lettered || len(a.letters) > 0
-		verified = verified || a.status == identity.Verified
+	for i := range r.Attempts {
+		a := &r.Attempts[i]
+		s := w.story(a.Reference)
+		s.user, s.provider = user, a.Provider
+		s.lettered = s.lettered || len(a.Letters) > 0
+		verified = verified || a.Status == identity.Verified
 		was := identity.Created
-		if old := before.find(a.id); old != nil {
-			was = old.status
+		if old := before.Find(a.ID); old != nil {
+			was = old.Status
 		}
 		if s.erased && !repeated {
 			w.problem("an attempt that was erased is there again")
 		}
 		s.erased = false
-		if a.status != was {
-			w.tell("%s: %s becomes %s", s, was, a.status)
-			if !slices.Contains(leads[was], a.status) {
-				w.problem("an attempt that was %s becomes %s", was, a.status)
+		if a.Status != was {
+			w.tell("%s: %s becomes %s", s, was, a.Status)
+			if !slices.Contains(leads[was], a.Status) {
+				w.problem("an attempt that was %s becomes %s", was, a.Status)
 			}
-			if a.reason == ReasonPolicy && !s.refused {
+			if a.Reason == ReasonPolicy && !s.refused {
 				w.problem("an attempt fails because of a policy that did not refuse it")
 			}
 		}
-		if v := w.verificationOf(a); v != nil && !a.quietUntil.IsZero() {
+		if v := w.verificationOf(a); v != nil && !a.QuietUntil.IsZero() {
 			v.hushed = w.taken
 		}
-		if a.provider == "claims" && a.providerID != "" {
-			v := w.verification(a.providerID)
+		if a.Provider == "claims" && a.ProviderID != "" {
+			v := w.verification(a.ProviderID)
 			s.returned = s.returned || v.returned
 			v.spent = v.spent && !repeated
 			w.observeClaim(v)
 		}
 		switch {
-		case a.status == was:
-		case a.status == identity.Verified:
+		case a.Status == was:
+		case a.Status == identity.Verified:
 			s.verifiedAt = len(w.trace)
 			w.observeVerified(a, s)
-		case was == identity.Verified && w.verification(a.providerID).denied < s.verifiedAt:
+		case was == identity.Verified && w.verification(a.ProviderID).denied < s.verifiedAt:
 			w.problem("a verification is revoked though the provider has not said so since")
 		}
 	}
@@ -94,17 +95,17 @@ func (w *walk) observe(key string, write store.Write) {
 }
 
 // observeVerified looks at whether an attempt may be verified.
-func (w *walk) observeVerified(a *attempt, s *story) {
-	v := w.verification(a.providerID)
+func (w *walk) observeVerified(a *attempt.Attempt, s *story) {
+	v := w.verification(a.ProviderID)
 	told := false
 	for _, status := range s.events {
 		told = told || status == identity.Verified
 	}
-	replayed := w.running.replays.Attempt == a.reference
+	replayed := w.running.replays.Attempt == a.Reference
 	said := v.confirmed || v.delivered[word{identity.Verified, false}] || v.delivered[word{identity.Verified, true}]
 	for what, wrong := range map[string]bool{
 		"nobody ever said so":                   !said,
-		"the provider did not confirm it":       (w.confirm || a.provider == "claims") && !v.confirmed,
+		"the provider did not confirm it":       (w.confirm || a.Provider == "claims") && !v.confirmed,
 		"what was replayed was not confirmed":   replayed && !slices.Contains(w.running.asked, v.id),
 		"the host does not know":                w.has(identity.Verified) && !told,
 		"the host's policy did not accept it":   w.policy && !s.accepted,
@@ -127,8 +128,8 @@ func (w *walk) observeClaim(v *verification) {
 	v.used = true
 	n := 0
 	for _, r := range w.records {
-		for i := range r.attempts {
-			if a := &r.attempts[i]; a.provider == v.provider && a.providerID == v.id {
+		for i := range r.Attempts {
+			if a := &r.Attempts[i]; a.Provider == v.provider && a.ProviderID == v.id {
 				n++
 			}
 		}
@@ -151,11 +152,11 @@ func (w *walk) observeErased(key string) {
 	for _, v := range w.inBrowsers() {
 		v.erased = v.erased || v.claims > 0
 	}
-	for i := range r.attempts {
-		a := &r.attempts[i]
-		w.story(a.reference).erased = true
-		if a.provider == "claims" && a.providerID != "" {
-			w.verification(a.providerID).spent = true
+	for i := range r.Attempts {
+		a := &r.Attempts[i]
+		w.story(a.Reference).erased = true
+		if a.Provider == "claims" && a.ProviderID != "" {
+			w.verification(a.ProviderID).spent = true
 		}
 	}
 }
@@ -175,17 +176,17 @@ func (w *walk) judge() {
 	}
 	for _, user := range users {
 		r := w.record(user)
-		if last := w.records[user]; last != nil && len(last.attempts) > 0 && len(r.attempts) == 0 {
+		if last := w.records[user]; last != nil && len(last.Attempts) > 0 && len(r.Attempts) == 0 {
 			w.problem("a record is gone")
 		}
-		for i := range r.attempts {
-			a := &r.attempts[i]
-			s := w.story(a.reference)
+		for i := range r.Attempts {
+			a := &r.Attempts[i]
+			s := w.story(a.Reference)
 			for _, p := range append(w.judgeEnd(a), w.judgeVerdict(a, s)...) {
-				w.problem("%s (%s): %s", s, a.status, p)
+				w.problem("%s (%s): %s", s, a.Status, p)
 			}
 			if p := w.judgeHost(a, s); p != "" {
-				w.problem("%s (%s): %s", s, a.status, p)
+				w.problem("%s (%s): %s", s, a.Status, p)
 			}
 		}
 	}
@@ -193,54 +194,54 @@ func (w *walk) judge() {
 }
 
 // judgeEnd looks for what nothing ever ends.
-func (w *walk) judgeEnd(a *attempt) (problems []string) {
-	if a.status == identity.Created && len(a.pending) == 0 && a.token == nil && a.providerID == "" {
+func (w *walk) judgeEnd(a *attempt.Attempt) (problems []string) {
+	if a.Status == identity.Created && len(a.Outbox) == 0 && a.Token == nil && a.ProviderID == "" {
 		problems = append(problems, "nobody can know of it")
 	}
 	v := w.verificationOf(a)
 	for _, of := range w.signed() {
-		if v == nil && of.reference == a.reference && len(of.acked) > 0 {
+		if v == nil && of.reference == a.Reference && len(of.acked) > 0 {
 			problems = append(problems, "a webhook was acknowledged, and is not known")
 		}
 	}
-	lasting := a.status == identity.Review && (v == nil || !w.knows(v) || v.truth == identity.Review || w.waits(a))
-	if !a.status.Final() && !lasting {
+	lasting := a.Status == identity.Review && (v == nil || !w.knows(v) || v.truth == identity.Review || w.waits(a))
+	if !a.Status.Final() && !lasting {
 		problems = append(problems, "it never becomes final")
 	}
-	for _, p := range a.pending {
-		if p.held && w.waits(a) {
+	for _, p := range a.Outbox {
+		if p.Held && w.waits(a) {
 			continue
 		}
-		problems = append(problems, fmt.Sprintf("%s is pending for ever, held: %v", p.status, p.held))
+		problems = append(problems, fmt.Sprintf("%s is pending for ever, held: %v", p.Status, p.Held))
 	}
-	if a.leased(w.clock.Now()) {
+	if leased(a, w.clock.Now()) {
 		problems = append(problems, "it is leased for ever")
 	}
 	return problems
 }
 
 // waits reports whether an attempt still waits for its user.
-func (w *walk) waits(a *attempt) bool {
-	return w.mustReturn && w.absent && !a.returned && !w.story(a.reference).back
+func (w *walk) waits(a *attempt.Attempt) bool {
+	return w.mustReturn && w.absent && !a.Returned && !w.story(a.Reference).back
 }
 
 // verificationOf is the one of an attempt, or nil if the kit has never learnt of one.
-func (w *walk) verificationOf(a *attempt) *verification {
-	if a.providerID == "" {
+func (w *walk) verificationOf(a *attempt.Attempt) *verification {
+	if a.ProviderID == "" {
 		return nil
 	}
-	return w.verification(a.providerID)
+	return w.verification(a.ProviderID)
 }
 
 // judgeVerdict compares an attempt with the provider's word.
-func (w *walk) judgeVerdict(a *attempt, s *story) (problems []string) {
+func (w *walk) judgeVerdict(a *attempt.Attempt, s *story) (problems []string) {
 	v := w.verificationOf(a)
 	if v == nil {
 		return nil
 	}
 	yes, after := v.acked[word{identity.Verified, false}], v.acked[word{identity.Verified, true}]
-	givenUp := s.dropped || slices.ContainsFunc(a.letters, func(l letter) bool { return l.status == identity.Verified })
-	verified := a.status == identity.Verified
+	givenUp := s.dropped || slices.ContainsFunc(a.Letters, func(l attempt.Letter) bool { return l.Status == identity.Verified })
+	verified := a.Status == identity.Verified
 	switch {
 	case w.knows(v) && verified && v.truth != identity.Verified && (!w.trusts || v.truth.Final() && v.contradicted(v.acked)):
 		// Whoever is not asked again does not know better than the last signed word.
@@ -251,25 +252,25 @@ func (w *walk) judgeVerdict(a *attempt, s *story) (problems []string) {
 			problems = append(problems, "a signed verified was acknowledged, and nothing contradicts it")
 		}
 	case v.truth != identity.Verified:
-	case a.status == identity.Revoked && v.changed:
+	case a.Status == identity.Revoked && v.changed:
 		// Nothing undoes that.
-	case a.status == identity.Expired && a.byClock && w.absent:
+	case a.Status == identity.Expired && a.Lapsed && w.absent:
 		// Who comes by finds out.
-	case a.status == identity.Expired && a.byClock:
+	case a.Status == identity.Expired && a.Lapsed:
 		problems = append(problems, "only the clock says so, and the provider says verified")
-	case v.changed && after || !v.changed && yes, v.reference == "" && a.status != identity.Failed && a.status != identity.Expired:
+	case v.changed && after || !v.changed && yes, v.reference == "" && a.Status != identity.Failed && a.Status != identity.Expired:
 		problems = append(problems, "the provider says verified")
 	}
 	return problems
 }
 
 // judgeHost compares an attempt with what the host believes.
-func (w *walk) judgeHost(a *attempt, s *story) string {
-	verified := a.status == identity.Verified
+func (w *walk) judgeHost(a *attempt.Attempt, s *story) string {
+	verified := a.Status == identity.Verified
 	v := w.verificationOf(a)
 	settled := v == nil || w.knows(v)
-	for _, l := range a.letters {
-		if l.reason == DeadCallback {
+	for _, l := range a.Letters {
+		if l.Reason == attempt.DeadCallback {
 			return ""
 		}
 	}
@@ -279,7 +280,7 @@ func (w *walk) judgeHost(a *attempt, s *story) string {
 		return "the host does not know"
 	case w.has(identity.Verified) && w.has(identity.Revoked) && !verified && s.open:
 		return "the host believes that the user is verified"
-	case w.has(a.status) && settled && s.last != a.status:
+	case w.has(a.Status) && settled && s.last != a.Status:
 		return fmt.Sprintf("the host was last told %q", s.last)
 	}
 	return ""
@@ -290,9 +291,9 @@ func (w *walk) judgeLetters() {
 	for _, user := range users {
 		listed := w.judgeList(user)
 		r := w.record(user)
-		for i := range r.attempts {
-			a := &r.attempts[i]
-			if len(a.letters) > 0 && !slices.Contains(listed, address{hashSubject(user), a.id}) {
+		for i := range r.Attempts {
+			a := &r.Attempts[i]
+			if len(a.Letters) > 0 && !slices.Contains(listed, attempt.Address{Subject: attempt.HashSubject(user), Attempt: a.ID}) {
 				w.problem("a dead letter is not listed")
 			}
 		}
@@ -301,13 +302,13 @@ func (w *walk) judgeLetters() {
 
 // judgeList looks for those in the list of dead letters who were erased. It returns
 // what is listed.
-func (w *walk) judgeList(user string) []address {
-	hash := hashSubject(user)
-	l, err := w.kit.loadList(context.Background(), listShard(hash))
+func (w *walk) judgeList(user string) []attempt.Address {
+	hash := attempt.HashSubject(user)
+	listed, err := w.kit.engine.Listed(context.Background())
 	require.NoError(w.t, err)
-	named := slices.ContainsFunc(l.addresses, func(at address) bool { return at.subject == hash })
-	if named && len(w.record(user).attempts) == 0 {
+	named := slices.ContainsFunc(listed, func(at attempt.Address) bool { return at.Subject == hash })
+	if named && len(w.record(user).Attempts) == 0 {
 		w.problem("the list of dead letters names somebody who was erased")
 	}
-	return l.addresses
+	return listed
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 )
 
 // providerModel is the providers: one that sends signed webhooks, and perhaps another,
@@ -246,7 +248,7 @@ func (w *walk) webhookFrom(provider string, n notice) *http.Request {
 func (w *walk) stray(k *Kit, s *story) {
 	var by []string
 	for _, name := range w.names() {
-		known := w.records[s.user] != nil && w.records[s.user].first(func(a *attempt) bool { return a.reference == s.reference && a.providerID != "" }) != nil
+		known := w.records[s.user] != nil && slices.ContainsFunc(w.records[s.user].Attempts, func(a attempt.Attempt) bool { return a.Reference == s.reference && a.ProviderID != "" })
 		if name != "claims" && (name != s.provider || known) {
 			by = append(by, name)
 		}

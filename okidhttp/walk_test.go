@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -98,9 +99,9 @@ type walk struct {
 
 	hostModel
 	providerModel
-	rotated []int              // how far each kit's keys are replaced
-	records map[string]*record // of each user, as written last
-	written map[uint64]bool    // the versions of records
+	rotated []int                      // how far each kit's keys are replaced
+	records map[string]*attempt.Record // of each user, as written last
+	written map[uint64]bool            // the versions of records
 
 	trace    []string
 	problems []string
@@ -194,7 +195,7 @@ func newWalk(t *testing.T, seed uint64, f flaw) *walk {
 		world:   newWorld(t),
 		flaw:    f,
 		random:  rand.New(rand.NewPCG(seed, 3)),
-		records: map[string]*record{},
+		records: map[string]*attempt.Record{},
 		written: map[uint64]bool{},
 	}
 	w.circumstances = drawCircumstances(seed, w.random)
@@ -496,8 +497,8 @@ func (w *walk) startAttempt(k *Kit, provider string) {
 		return
 	}
 	now := w.clock.Now()
-	for _, a := range w.record(user).attempts {
-		if a.token == nil && now.Before(a.askingTo) {
+	for _, a := range w.record(user).Attempts {
+		if a.Token == nil && now.Before(a.AskingTo) {
 			return
 		}
 	}
@@ -529,7 +530,7 @@ func (w *walk) visit(k *Kit, route, reference string) {
 // claim is a user whose browser hands over the claim to a verification.
 func (w *walk) claim(k *Kit, v *verification) {
 	user, query := w.running.user, ""
-	if w.busy(k, user, "claim") >= k.claimTurns.atOnce {
+	if w.busy(k, user, "claim") >= k.claimTurns.AtOnce {
 		return // it would wait for the others
 	}
 	w.running.kit, w.running.route = k, "claim"
@@ -554,7 +555,7 @@ func (w *walk) claim(k *Kit, v *verification) {
 func (w *walk) lookForWork(k *Kit) {
 	for _, key := range dueKeys(w.t, w.world) {
 		w.tell("work")
-		_ = k.runRecord(context.Background(), key) // a store that failed
+		_ = k.engine.RunRecord(context.Background(), key) // a store that failed
 	}
 }
 
@@ -697,23 +698,23 @@ type flaw struct {
 	host   func(*walk, *Config)                                         // changes what the host gave
 	fetch  func(*walk, identity.Notice, error) (identity.Notice, error) // changes what the provider says
 	got    func(store.Record, error) (store.Record, error)              // changes what the store says
-	read   func(*walk, *attempt)                                        // changes what is read
-	kept   func(*walk, *attempt)                                        // changes what is kept
+	read   func(*walk, *attempt.Attempt)                                // changes what is read
+	kept   func(*walk, *attempt.Attempt)                                // changes what is kept
 	put    func(w *walk, key string, write *store.Write)                // changes what is asked for
 	answer func(error) error                                            // changes the answer to that
 	hasty  bool                                                         // new keys seal at once
 }
 
 // change gives back the bytes of a record with something wrong in every attempt.
-func (w *walk) change(key string, value []byte, wrong func(*walk, *attempt)) []byte {
-	of, err := subjectOfKey(key)
+func (w *walk) change(key string, value []byte, wrong func(*walk, *attempt.Attempt)) []byte {
+	of, err := attempt.SubjectOfKey(key)
 	if err != nil {
 		return value // is no subject's
 	}
-	r, err := decodeRecord(value, of)
+	r, err := attempt.Decode(value, of)
 	require.NoError(w.t, err)
-	for i := range r.attempts {
-		wrong(w, &r.attempts[i])
+	for i := range r.Attempts {
+		wrong(w, &r.Attempts[i])
 	}
-	return r.appendTo(nil, of)
+	return r.AppendTo(nil)
 }

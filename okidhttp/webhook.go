@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/engine"
 )
-
-// staleEvery is how often a webhook that is too old to be believed may make the
-// kit ask the provider, for each attempt.
-const staleEvery = 2 * time.Second
 
 // Webhook receives the provider's signed events: POST only.
 //
@@ -48,11 +45,11 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil, stale:
 	case errors.Is(err, identity.ErrMalformed):
-		k.observe(ctx, OutcomeMalformed, "provider", p.Name(), "error", err)
+		k.engine.Observe(ctx, engine.Malformed, "provider", p.Name(), "error", err)
 		k.problem(w, r, problemMalformed, nil)
 		return
 	default:
-		k.observe(ctx, OutcomeUnauthentic, "provider", p.Name(), "error", err)
+		k.engine.Observe(ctx, engine.Unauthentic, "provider", p.Name(), "error", err)
 		k.problem(w, r, problemUnauthentic, nil)
 		return
 	}
@@ -62,96 +59,54 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 	}
 	defer k.webhooksInFlight.Add(-1)
 
-	n = received(n, p.Name())
-	at, err := k.keys.openReference(n.Reference)
-	if err != nil {
-		outcome := OutcomeUnknownAttempt
-		if stale { // and nobody could be asked about it
-			outcome = OutcomeStale
-		}
-		k.answer(w, r, n, attemptID{}, outcome, nil)
-		return
-	}
-	deliver := k.deliverSigned
-	if stale {
-		deliver = k.deliverStale
-	}
-	outcome, err := deliver(ctx, at, n)
-	k.answer(w, r, n, at.attempt, outcome, err)
-}
-
-func (k *Kit) deliverSigned(ctx context.Context, at address, n identity.Notice) (Outcome, error) {
-	return k.deliver(ctx, at, n, fromWebhook, "")
-}
-
-// deliverStale treats an authentic webhook that is too old as what it is: a
-// reason to ask the provider.
-func (k *Kit) deliverStale(ctx context.Context, at address, n identity.Notice) (Outcome, error) {
-	if settled, err := k.settled(ctx, at, n); settled || err != nil {
-		return OutcomeDuplicate, err
-	}
-	word, err := k.refresh(ctx, at, refreshRequest{id: n.Verification.ID, every: staleEvery})
+	n = attempt.Received(n, p.Name())
+	at, ok := k.engine.OpenReference(n.Reference)
+	var outcome attempt.Outcome
 	switch {
-	case errors.Is(err, errStore), errors.Is(err, errInFlight), errors.Is(err, errCallback):
-		return OutcomeStale, err
-	case err == nil && word.Final():
-		return OutcomeApplied, nil
+	case ok && stale:
+		outcome, err = k.engine.DeliverStale(ctx, at, n)
+	case ok:
+		outcome, err = k.engine.Deliver(ctx, at, n)
+	case stale: // and nobody could be asked about it
+		outcome, err = engine.Stale, nil
+	default:
+		outcome, err = attempt.UnknownAttempt, nil
 	}
-	if settled, err := k.settled(ctx, at, n); settled || err != nil {
-		return OutcomeDuplicate, err
-	}
-	return OutcomeStale, nil
-}
-
-// settled reports whether a notice would change nothing if it were believed.
-func (k *Kit) settled(ctx context.Context, at address, n identity.Notice) (bool, error) {
-	h, err := k.load(ctx, at.subject)
-	if err != nil {
-		return false, err
-	}
-	a, status := h.find(at.attempt), n.Verification.Status
-	if a == nil || !k.belongs(n, at, a) {
-		return true, nil
-	}
-	next, contradicts := transition(a, status, fromWebhook)
-	return a.awaits(status) == nil && next == "" && !contradicts, nil
+	k.answer(w, r, n, at.Attempt, outcome, err)
 }
 
 // answer tells the sender what came of its notice.
-func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, id attemptID, outcome Outcome, err error) {
+func (k *Kit) answer(w http.ResponseWriter, r *http.Request, n identity.Notice, id attempt.ID, outcome attempt.Outcome, err error) {
 	ctx := r.Context()
-	if outcome == OutcomeUnknownAttempt && k.cfg.OnUnknown != nil {
-		if err := k.callUnknown(ctx, n); err != nil {
-			err := &callbackError{event: Event{Verification: n.Verification, Metadata: n.Metadata}, err: err}
-			k.failed(ctx, OutcomeCallbackFailed, err, "notice", n)
+	if outcome == attempt.UnknownAttempt && k.cfg.OnUnknown != nil {
+		err := k.engine.Call(ctx, func(ctx context.Context) error { return k.cfg.OnUnknown(ctx, n) })
+		if err != nil {
+			err := engine.CallbackError(engine.Event{Verification: n.Verification, Metadata: n.Metadata}, err)
+			k.engine.Failed(ctx, attempt.CallbackFailed, err, "notice", n)
 			k.problem(w, r, problemCallback, nil)
 			return
 		}
 	}
 	switch {
-	case errors.Is(err, errCallback):
-		k.problem(w, r, problemCallback, nil) // postpone has logged it
+	case errors.Is(err, attempt.ErrCallback):
+		k.problem(w, r, problemCallback, nil) // which the engine has logged
 		return
-	case errors.Is(err, errProvider):
+	case errors.Is(err, attempt.ErrProvider):
 		k.problem(w, r, problemProviderAway, nil)
 		return
-	case outcome == OutcomeDeadLetter && err == nil:
+	case outcome == attempt.DeadLetter && err == nil:
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	k.observeNotice(ctx, outcome, n, id, err)
+	k.engine.ObserveNotice(ctx, outcome, n, id, err)
 	switch {
-	case errors.Is(err, errInFlight):
+	case errors.Is(err, attempt.ErrInFlight):
 		k.problem(w, r, problemInFlight, nil)
 	case err != nil:
 		k.problem(w, r, problemStoreAway, nil)
-	case outcome == OutcomeStale:
+	case outcome == engine.Stale:
 		k.problem(w, r, problemUnauthentic, nil)
 	default:
 		w.WriteHeader(http.StatusOK)
 	}
-}
-
-func (k *Kit) callUnknown(ctx context.Context, n identity.Notice) error {
-	return k.call(ctx, func(ctx context.Context, _ Event) error { return k.cfg.OnUnknown(ctx, n) }, Event{})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/store"
 )
@@ -61,7 +62,7 @@ func TestWebhookAppliesOnce(t *testing.T) {
 		require.Equal(t, 200, w.webhook(notice{Reference: a.Attempt, ID: "v1", Status: identity.Started, Note: strings.Repeat("x", i)}))
 	}
 	assert.Equal(t, []string{"verified"}, w.host.heard())
-	assert.LessOrEqual(t, len(w.record("alice").attempts[0].seen), maxSeen)
+	assert.LessOrEqual(t, len(w.record("alice").Attempts[0].Seen), maxSeen)
 }
 
 func TestWebhookStoreOperations(t *testing.T) {
@@ -113,16 +114,16 @@ func TestWebhookRefuses(t *testing.T) {
 		}, 200, "", OutcomeUnknownAttempt},
 		{"reference of another environment", func(w *world, a string) request {
 			other := w.replica(func(c *Config) { c.Keys = [][]byte{testKey(9)} })
-			at, _ := w.kit.keys.openReference(a)
-			return post(w, notice{Reference: other.keys.newReference(at), ID: "v1", Status: identity.Verified})
+			at := w.at(a)
+			return post(w, notice{Reference: newReference(other, at), ID: "v1", Status: identity.Verified})
 		}, 200, "", OutcomeUnknownAttempt},
 		{"attempt that is gone", func(w *world, a string) request {
-			at, _ := w.kit.keys.openReference(a)
-			at.attempt[0]++
-			return post(w, notice{Reference: w.kit.keys.newReference(at), ID: "v1", Status: identity.Verified})
+			at := w.at(a)
+			at.Attempt[0]++
+			return post(w, notice{Reference: newReference(w.kit, at), ID: "v1", Status: identity.Verified})
 		}, 200, "", OutcomeUnknownAttempt},
 		{"subject without a record", func(w *world, _ string) request {
-			return post(w, notice{Reference: w.kit.keys.newReference(address{subject: hashSubject("carol")}), ID: "v1", Status: identity.Verified})
+			return post(w, notice{Reference: newReference(w.kit, attempt.Address{Subject: attempt.HashSubject("carol")}), ID: "v1", Status: identity.Verified})
 		}, 200, "", OutcomeUnknownAttempt},
 		{"changed metadata", func(w *world, a string) request {
 			return post(w, notice{Reference: a, ID: "v1", Status: identity.Verified, Metadata: map[string]string{"plan": "platinum"}})
@@ -183,7 +184,7 @@ func TestWebhookRefuses(t *testing.T) {
 			})
 			a := w.start("alice").Attempt
 			before := w.record("alice")
-			before.attempts[0].fetchedAt = time.Time{}
+			before.Attempts[0].FetchedAt = time.Time{}
 			r := tt.request(w, a)
 			seen := w.outcomes.of(tt.outcome)
 
@@ -199,8 +200,8 @@ func TestWebhookRefuses(t *testing.T) {
 				assert.Equal(t, seen+1, w.outcomes.of(tt.outcome))
 			}
 			after := w.record("alice")
-			after.attempts[0].fetchedAt = time.Time{} // asking is remembered
-			after.attempts[0].refreshAt = before.attempts[0].refreshAt
+			after.Attempts[0].FetchedAt = time.Time{} // asking is remembered
+			after.Attempts[0].RefreshAt = before.Attempts[0].RefreshAt
 			assert.Equal(t, before, after, "the record must not change")
 			assert.Empty(t, w.host.heard())
 			assert.Equal(t, http.StatusForbidden, w.gate("alice"))
@@ -603,8 +604,7 @@ func TestLeaseOfACrashedProcess(t *testing.T) {
 	crash := func() (id string) {
 		defer func() { _ = recover() }()
 		w.host.failing(func(e Event) error { id = e.ID; panic(http.ErrAbortHandler) })
-		k := w.replica()
-		k.cfg.Store = &dyingStore{w.store}
+		k := w.replica(func(c *Config) { c.Store = &dyingStore{w.store} })
 		k.ServeHTTP(httptest.NewRecorder(), w.webhookRequest(n))
 		return id
 	}
@@ -650,7 +650,7 @@ func TestFencedCommit(t *testing.T) {
 	})
 	assert.Equal(t, 503, w.webhook(n))
 	assert.Equal(t, 200, w.gate("alice"))
-	assert.Empty(t, w.record("alice").attempts[0].pending)
+	assert.Empty(t, w.record("alice").Attempts[0].Outbox)
 	assert.Equal(t, w.host.events[0].ID, w.host.events[1].ID)
 }
 
@@ -698,7 +698,7 @@ func TestWebhookSurvivesACrashAnywhere(t *testing.T) {
 				if code == 200 {
 					assert.Equal(t, string(word), w.status("alice", a), name)
 				}
-				assert.Empty(t, w.record("alice").attempts[0].pending, name)
+				assert.Empty(t, w.record("alice").Attempts[0].Outbox, name)
 				require.Equal(t, 200, w.webhook(n), name)
 				assert.Equal(t, string(word), w.status("alice", a), name)
 				ids := map[string]bool{}
@@ -805,8 +805,7 @@ func TestClocksThatDisagree(t *testing.T) {
 func TestConfirmedDataIsTheFetched(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.ConfirmByFetch = true })
 	a := w.start("alice").Attempt
-	at, err := w.kit.keys.openReference(a)
-	require.NoError(t, err)
+	at := w.at(a)
 	w.provider.answer(a, "v1", identity.Verified)
 	w.host.failing(func(Event) error { return errors.New("database is away") })
 	require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
@@ -814,7 +813,7 @@ func TestConfirmedDataIsTheFetched(t *testing.T) {
 	w.host.failing(nil)
 	forged := identity.Notice{Provider: "fake", Reference: a, Digest: [32]byte{1}}
 	forged.Verification = identity.Verification{ID: "v1", Status: identity.Verified, FirstName: "Forged"}
-	_, err = w.kit.deliver(t.Context(), at, forged, fromWebhook, "")
+	_, err := w.kit.engine.Deliver(t.Context(), at, forged)
 	require.NoError(t, err)
 	assert.Equal(t, identity.Verified, w.host.last().Status)
 	assert.Equal(t, person.FirstName, w.host.last().Verification.FirstName)
@@ -848,7 +847,7 @@ func TestDeadLetterStaysDead(t *testing.T) {
 	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified, Note: "in other words"}))
 	w.get("alice", "/verify/success?attempt="+a)
 	assert.Equal(t, []string{"review", "verified"}, w.host.heard())
-	assert.Len(t, w.record("alice").attempts[0].letters, 1)
+	assert.Len(t, w.record("alice").Attempts[0].Letters, 1)
 }
 
 func TestOutcomesAreCountedOnce(t *testing.T) {

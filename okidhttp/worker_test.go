@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/store"
 )
@@ -43,7 +44,7 @@ func dueKeys(t *testing.T, w *world) []string {
 func TestExpiryByTheClock(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("alice").Attempt
-	w.later(30*time.Minute + expiryGrace - time.Second)
+	w.later(30*time.Minute + attempt.ExpiryGrace - time.Second)
 	assert.Equal(t, "created", w.status("alice", a))
 	w.later(time.Second)
 	assert.Equal(t, "expired", w.status("alice", a))
@@ -114,7 +115,7 @@ func TestProviderAwayDoesNotStopTheWorker(t *testing.T) {
 	assert.Equal(t, 5, w.provider.asked(), "after 4, 4, 8, 15 and 15 minutes")
 	w.provider.away = nil
 	w.provider.answer(a, "v1", identity.Started)
-	w.later(maxRefreshEvery)
+	w.later(maxRefreshGap)
 	require.Equal(t, 6, w.provider.asked())
 	w.provider.answer(a, "v1", identity.Verified)
 	w.later(refreshEvery)
@@ -219,25 +220,23 @@ func TestWorkersShareTheWork(t *testing.T) {
 func TestExpiryIsToldOnce(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("alice").Attempt
-	w.later(30*time.Minute + expiryGrace)
+	w.later(30*time.Minute + attempt.ExpiryGrace)
 	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Expired}))
 	assert.Equal(t, []string{"expired"}, w.host.heard())
 }
 
-// A kit's clock that is set back between the look and the work harms nothing.
+// A clock that is set back harms nothing.
 func TestClockIsSetBack(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("alice").Attempt
 	w.host.failing(func(Event) error { return errors.New("database is away") })
 	require.Equal(t, 500, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
 	w.clock.add(time.Minute)
-	h, err := w.kit.load(t.Context(), hashSubject("alice"))
-	require.NoError(t, err)
-	due := w.kit.nextTask(h)
-	require.Equal(t, taskTell, due.task)
-	w.host.failing(nil)
 	w.clock.add(-10 * time.Minute)
-	require.NoError(t, w.kit.runTask(t.Context(), h, due))
+	w.host.failing(nil)
+	w.work()
+	assert.Equal(t, []string{"started"}, w.host.heard(), "it is not due")
+	w.later(11 * time.Minute)
 	assert.Equal(t, []string{"started", "started"}, w.host.heard())
 }
 
@@ -374,15 +373,15 @@ func TestRunAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- w.kit.Run(ctx) }()
-		ended, ok := w.kit.streams.enter(hashSubject("alice"))
+		ended, ok := w.kit.streams.enter(attempt.HashSubject("alice"))
 		require.True(t, ok)
 		assert.False(t, isClosed(ended))
 		cancel()
 		assert.NoError(t, <-done)
 		assert.True(t, isClosed(ended))
-		w.kit.streams.leave(hashSubject("alice"))
+		w.kit.streams.leave(attempt.HashSubject("alice"))
 	}
-	ended, _ := w.kit.streams.enter(hashSubject("alice"))
+	ended, _ := w.kit.streams.enter(attempt.HashSubject("alice"))
 	assert.False(t, isClosed(ended), "a stream after Run has ended")
 	assert.NotEmpty(t, ref)
 }
@@ -453,9 +452,7 @@ func TestPartOfTheStoreIsAway(t *testing.T) {
 	ref := w.start("alice").Attempt
 	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
 	w.clock.add(time.Second)
-	worker := newWorker(w.kit)
-	_, err := worker.round(t.Context())
-	worker.wait()
+	_, err := w.kit.engine.RunOnce(t.Context())
 	assert.ErrorIs(t, err, errStoreIsAway)
 	assert.Equal(t, []string{"verified"}, w.host.heard())
 }

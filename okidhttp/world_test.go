@@ -173,9 +173,7 @@ func (w *world) work() {
 // runOnce is one round of a kit's worker.
 func runOnce(t *testing.T, k *Kit) {
 	t.Helper()
-	worker := newWorker(k)
-	_, err := worker.round(context.Background())
-	worker.wait()
+	_, err := k.engine.RunOnce(context.Background())
 	require.NoError(t, err)
 }
 
@@ -184,14 +182,6 @@ func (w *world) later(d time.Duration) {
 	w.t.Helper()
 	w.clock.add(d)
 	w.work()
-}
-
-// record is what the store holds of a user.
-func (w *world) record(user string) *record {
-	w.t.Helper()
-	h, err := w.kit.load(context.Background(), hashSubject(user))
-	require.NoError(w.t, err)
-	return h.record
 }
 
 // outcomes counts what a kit observes.
