@@ -53,11 +53,16 @@ func moveOf(t testing.TB, s *Store, nodes []*node, shard int) *move {
 
 // ownerOf is the id of the server to which a slot belongs, as this one sees it.
 func (n *node) ownerOf(t testing.TB, slot int64) string {
-	slots, err := n.ClusterSlots(t.Context()).Result()
+	shards, err := n.ClusterShards(t.Context()).Result()
 	require.NoError(t, err)
-	for _, r := range slots {
-		if int64(r.Start) <= slot && slot <= int64(r.End) {
-			return r.Nodes[0].ID
+	for _, shard := range shards {
+		if !slices.ContainsFunc(shard.Slots, func(r redis.SlotRange) bool { return r.Start <= slot && slot <= r.End }) {
+			continue
+		}
+		for _, owner := range shard.Nodes {
+			if owner.Role == "master" {
+				return owner.ID
+			}
 		}
 	}
 	return ""
