@@ -574,22 +574,22 @@ func TestClaimWaitsForItsTurn(t *testing.T) {
 		release := make(chan struct{})
 		p.verifying = func() { <-release }
 		var wg sync.WaitGroup
-		claims := func(n, code int) {
+		claims := func(n int, codes ...int) {
 			for range n {
 				wg.Go(func() {
 					got, _ := w.claim("alice", `{"id":"session1"}`)
-					assert.Equal(t, code, got)
+					assert.Contains(t, codes, got)
 				})
 			}
 			synctest.Wait()
 		}
-		claims(maxClaims, 200)
+		claims(maxClaims, 200, 202) // one of them may be telling the host
 		claims(maxClaimCrowd-maxClaims, 503)
 		assert.Zero(t, w.outcomes.of(OutcomeBusy), "they wait")
 		claims(1, 503)
 		assert.Equal(t, 1, w.outcomes.of(OutcomeBusy))
-		time.Sleep(userTime)
-		claims(2, 200)
+		time.Sleep(userTime + time.Millisecond)
+		claims(2, 200, 202)
 		close(release)
 		wg.Wait()
 		assert.Equal(t, []string{"verified"}, w.host.heard())

@@ -81,13 +81,12 @@ type Config struct {
 	OnExpired  func(ctx context.Context, e Event) error
 	OnRevoked  func(ctx context.Context, e Event) error
 
-	// Decide may refuse a verification before it counts: somebody too young, a
-	// name that is not the account's. An error refuses: the attempt is failed,
-	// with Event.Reason [ReasonPolicy], and stays so (or revoked, if OnVerified may
-	// have been called for it before a crash). Beware
-	// of errors that say nothing about the person, such as those of a database:
-	// an error made with [Temporary], one that wraps a context's, and a panic mean
-	// that Decide could not tell, and is asked again later. Nil: every
+	// Decide may refuse a verification before it counts: of somebody too young, say, or
+	// with another name than the account's. It refuses with the error that [Refuse]
+	// returns: the attempt is then failed with that reason, and stays so; it is revoked
+	// instead if OnVerified may have been called for it before a crash. Any other error,
+	// and a panic, mean that Decide cannot tell, and it is asked again later, as a callback
+	// would be; one made with [Permanent] gives the verification up. If nil, every
 	// verification counts.
 	Decide func(ctx context.Context, e Event) error
 
@@ -170,7 +169,9 @@ type Config struct {
 	// Texts are the host's own words, by language tag and then by the kit's English
 	// text, all of which docs/pages.md lists. They add languages, and replace texts in
 	// those that the kit has. Missing texts fall back to the kit's translation, then to
-	// English.
+	// English. The text for a reason that [Refuse] is given goes by that reason:
+	// {"en": {"name_mismatch": "The name is not that of your account."}}. Without one the
+	// pages do not say why.
 	Texts map[string]map[string]string
 
 	// Pages are the host's own pages, instead of the kit's with the same name:

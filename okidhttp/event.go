@@ -1,7 +1,9 @@
 package okidhttp
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +11,7 @@ import (
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/internal/engine"
+	"github.com/okidkit/okidkit/internal/text"
 )
 
 // Event is what a callback is told.
@@ -22,10 +25,13 @@ type Event struct {
 	// Status is what the attempt has become, or, in OnVerified and Decide, is
 	// about to become.
 	Status identity.Status
-	// Reason tells why an attempt failed when it was not the provider that
-	// refused: [ReasonPolicy], [ReasonDocumentExpired], [ReasonDocumentUnreadable],
-	// or [identity.ReasonError]. Empty otherwise.
+	// Reason is why the attempt failed, or was revoked: what [Refuse] was given,
+	// [ReasonPolicy], [ReasonDocumentExpired], [ReasonDocumentUnreadable], or what the
+	// provider says, such as [identity.ReasonError]. It is empty if the provider refused
+	// and gives no reason.
 	Reason string
+	// Final says that the refusal rules out another attempt. See [Refusal.Final].
+	Final bool
 	// Subject is whom it is about, as Config.Subject named them when the attempt
 	// began.
 	Subject string
@@ -43,7 +49,8 @@ type Event struct {
 
 // The reasons for which the kit itself refuses a verification.
 const (
-	// ReasonPolicy is the Reason of an attempt that [Config.Decide] refused.
+	// ReasonPolicy is the Reason of an attempt that [Config.Decide] refused with a
+	// reason that is not of the form that [Refuse] describes.
 	ReasonPolicy = attempt.ReasonPolicy
 	// ReasonDocumentExpired is the Reason of an attempt whose document had expired
 	// when it was verified. See [Config.AllowExpiredDocument].
@@ -72,9 +79,36 @@ func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 // be verified is failed; what was closed stays closed. A nil err gives nil.
 func Permanent(err error) error { return engine.Permanent(err) }
 
-// Temporary marks an error of Config.Decide as "could not tell": the question is
-// asked again later. A nil err gives nil.
-func Temporary(err error) error { return engine.Temporary(err) }
+// Refuse returns the error with which [Config.Decide] refuses a verification. The reason
+// is a word for programs, such as "too_young": 1 to 64 lower-case letters, digits and
+// underscores, of which the first is a letter. It says nothing that is personal, since
+// the record keeps it in clear, the log has it, and the user's browser is told. The pages
+// show the text that [Config.Texts] has for it. A reason of another form counts as
+// [ReasonPolicy].
+func Refuse(reason string) Refusal {
+	if !text.IsReason(reason) {
+		reason = ReasonPolicy
+	}
+	return Refusal{reason: reason}
+}
+
+// Refusal is an error that refuses a verification. It is made by [Refuse]; the zero value
+// refuses with [ReasonPolicy]. An error that wraps one refuses as well.
+type Refusal struct {
+	reason string
+	final  bool
+}
+
+// Final returns the refusal, but one that also rules out another try: the subject may not
+// begin another attempt as long as the record is kept, which [Config.UnverifiedRetention]
+// says, or until it is erased. Use it where no other document would help.
+func (r Refusal) Final() Refusal {
+	r.final = true
+	return r
+}
+
+// Error returns the reason.
+func (r Refusal) Error() string { return "verification refused: " + cmp.Or(r.reason, ReasonPolicy) }
 
 // callback is the host's function for a status, or nil.
 func (c *Config) callback(s identity.Status) func(context.Context, Event) error {
@@ -99,11 +133,15 @@ func (c *Config) callback(s identity.Status) func(context.Context, Event) error 
 type callbacks struct{ *Config }
 
 // Decide asks Config.Decide, if there is one.
-func (h callbacks) Decide(ctx context.Context, e engine.Event) error {
+func (h callbacks) Decide(ctx context.Context, e engine.Event) (*attempt.Refusal, error) {
 	if h.Config.Decide == nil {
-		return nil
+		return nil, nil
 	}
-	return h.Config.Decide(ctx, Event(e))
+	err := h.Config.Decide(ctx, Event(e))
+	if r, ok := errors.AsType[Refusal](err); ok {
+		return &attempt.Refusal{Reason: cmp.Or(r.reason, ReasonPolicy), Final: r.final}, nil
+	}
+	return nil, err
 }
 
 // Notify calls the callback for the event's status, if there is one.

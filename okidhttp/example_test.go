@@ -265,12 +265,12 @@ func ExampleConfig_decide() {
 	kit, fake := app(func(c *okidhttp.Config) {
 		c.Decide = func(_ context.Context, e okidhttp.Event) error {
 			if e.Verification.DateOfBirth.YearsUntil(identity.DateOf(time.Now())) < 18 {
-				return errors.New("under age")
+				return okidhttp.Refuse("too_young").Final()
 			}
 			return nil
 		}
 		c.OnFailed = func(_ context.Context, e okidhttp.Event) error {
-			fmt.Println(e.Status, "by", e.Reason)
+			fmt.Println(e.Status+":", e.Reason)
 			return nil
 		}
 	})
@@ -278,7 +278,7 @@ func ExampleConfig_decide() {
 	attempt, _ := start(kit, "alice")
 	fmt.Println(deliver(kit, webhook(attempt, okid.EventCompleted, okid.StatusCompleted)))
 	// Output:
-	// failed by policy
+	// failed: too_young
 	// 200
 }
 

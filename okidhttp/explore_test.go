@@ -735,9 +735,9 @@ func (x *exploration) decide(_ context.Context, e Event) error {
 	case lost && x.left.leaps == 0:
 		panic("the host's policy is away")
 	case lost:
-		return Temporary(errors.New("the host's policy is away"))
+		return errors.New("the host's policy is away")
 	case x.refuses:
-		return errors.New("too young")
+		return Refuse("too_young")
 	}
 	x.accepted = true
 	return nil

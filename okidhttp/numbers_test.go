@@ -2,7 +2,6 @@ package okidhttp
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -129,7 +128,7 @@ func TestLogNamesTheSecret(t *testing.T) {
 
 // A verification that the host refused is counted as that.
 func TestVetoIsCounted(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return errors.New("too young") } })
+	w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return Refuse("too_young") } })
 	ref := w.start("alice").Attempt
 	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
 	assert.Equal(t, 1, w.outcomes.of("vetoed"))

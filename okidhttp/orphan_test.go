@@ -101,7 +101,7 @@ func TestWithdrawalOfWhatWasGivenUp(t *testing.T) {
 	})
 	t.Run("it was never told", func(t *testing.T) {
 		w := newWorld(t, func(c *Config) {
-			c.Decide = func(context.Context, Event) error { return Temporary(Permanent(errors.New("no such user"))) }
+			c.Decide = func(context.Context, Event) error { return Permanent(errors.New("no such user")) }
 		})
 		ref := w.start("alice").Attempt
 		w.provider.answer(ref, "v1", identity.Failed)
@@ -155,7 +155,7 @@ func TestOlderNewsIsNotToldWhileVerifiedWaits(t *testing.T) {
 
 // A refusal that takes the place of the provider's is told once, with its own reason.
 func TestRefusalAfterAFailureThatWasNotTold(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return errors.New("too young") } })
+	w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return Refuse("too_young") } })
 	ref := w.start("alice").Attempt
 	w.provider.answer(ref, "v1", identity.Verified)
 	w.host.failing(func(Event) error { return errors.New("database is away") })
@@ -167,7 +167,7 @@ func TestRefusalAfterAFailureThatWasNotTold(t *testing.T) {
 		w.later(time.Minute)
 	}
 	assert.Equal(t, []string{"failed"}, w.host.heard())
-	assert.Equal(t, ReasonPolicy, w.host.last().Reason)
+	assert.Equal(t, "too_young", w.host.last().Reason)
 }
 
 // A start whose process died before the token was written leaves an attempt that ends,

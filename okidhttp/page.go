@@ -114,6 +114,12 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 		http.Redirect(w, r, returnTo, http.StatusSeeOther)
 		return
 	}
+	if a := s.RuledOut(); a != nil {
+		k.render(w, r, http.StatusOK, &MessagePage{
+			Kind: "refused", Title: problemRuledOut.Title, Message: problemRuledOut.Detail, Reason: k.texts.Reason(k.language(r), a.Reason),
+		})
+		return
+	}
 	page := StartPage{StartURL: k.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r))}
 	if p.Name() != k.cfg.Providers[0].Name() { // not every provider can be compared itself
 		page.StartURL = k.url("start", "provider", p.Name())
@@ -122,6 +128,7 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 	if n := len(s.Attempts); n > 0 {
 		last := &s.Attempts[n-1]
 		page.Last = last.Status
+		page.Reason = k.texts.Reason(k.language(r), last.Reason)
 		if w, ok := startWords[last.Status]; ok && (last.Status != identity.Started || last.Usable(s.Now)) {
 			words = w
 		}

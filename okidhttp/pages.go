@@ -44,6 +44,9 @@ type StartPage struct {
 	// Message and Button are English texts, for T, that go with it.
 	Last                   identity.Status
 	Title, Message, Button string
+	// Reason is why that attempt was refused, in the language of the page: "" if that is
+	// not known.
+	Reason string
 	// StartURL is where the button posts to, with ReturnTo as return_to and Locale, the
 	// provider's language, as locale.
 	StartURL, ReturnTo, Locale string
@@ -91,10 +94,13 @@ type MessagePage struct {
 	Frame
 	// Kind is "verified", "stranger" (whoever opens the link of an attempt that is
 	// not theirs, or where they are not logged in), "login" (it leads to
-	// Config.Unauthorized by itself) or "error".
+	// Config.Unauthorized by itself), "refused" (no other try is possible) or "error".
 	Kind string
 	// Title, Message and Button are English texts, for T.
 	Title, Message, Button string
+	// Reason is why the user was refused, in the language of the page: "" if that is not
+	// known, or nobody was.
+	Reason string
 	// NextURL is where the button leads; "": there is none.
 	NextURL string
 }
@@ -163,12 +169,14 @@ func pagesWith(host *template.Template, texts *text.Catalog) (*template.Template
 	const somewhere = "https://app.example/"
 	for _, sample := range []pageData{
 		&StartPage{Title: "T", Message: "M", Button: "B", StartURL: somewhere},
+		&StartPage{Last: identity.Failed, Title: "T", Message: "M", Button: "B", Reason: "R", StartURL: somewhere},
 		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", Locale: "en", ResultURL: somewhere},
 		&SDKPage{Boot: "function () {}", SuccessURL: somewhere, ErrorURL: somewhere, StatusURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
 		&PendingPage{StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
 		&PendingPage{Stopped: true, StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
 		&PendingPage{Review: true, StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
 		&MessagePage{Kind: "error", Title: "T", Message: "M"},
+		&MessagePage{Kind: "refused", Title: "T", Message: "M", Reason: "R"},
 		&MessagePage{Kind: "stranger", Title: "T", Message: "M", Button: "B", NextURL: somewhere},
 	} {
 		*sample.frame() = Frame{Nonce: "N", Language: text.English, Direction: "ltr", texts: texts}

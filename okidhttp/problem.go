@@ -21,6 +21,7 @@ type problem struct {
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
 
+	Reason     string `json:"reason,omitempty"` // of a refusal
 	retryAfter int    // seconds; 0: not said
 	allow      string // the methods, for 405
 }
@@ -34,6 +35,7 @@ var (
 	problemVerified      = problem{Status: 409, Code: "already_verified", Title: "Already verified", Detail: "Your identity is verified already. There is nothing more to do."}
 	problemClaimTaken    = problem{Status: 409, Code: "claim_taken", Title: "Used already", Detail: "This verification was used before, or belongs to another account."}
 	problemBadRequest    = problem{Status: 400, Code: "bad_request", Title: "Cannot be read", Detail: "The request has a part that cannot be read, or a value that is not allowed."}
+	problemRuledOut      = problem{Status: 403, Code: "ruled_out", Title: "Not verified", Detail: "Your last verification was refused, and another try is not possible."}
 	problemLimited       = problem{Status: 429, Code: "too_many_attempts", Title: "Too many attempts", Detail: "You have tried too often. Please try again later."}
 	problemRefused       = problem{Status: 502, Code: "provider_refused", Title: "Verification is not possible", Detail: "The verification service refused. Please tell the site's owner."}
 	problemProviderAway  = problem{Status: 503, Code: "provider_unavailable", Title: "Please try again", Detail: "The verification service cannot be reached right now.", retryAfter: 5}
@@ -54,6 +56,12 @@ var (
 // after is the problem with the time after which it may be tried again.
 func (p problem) after(wait time.Duration) problem {
 	p.retryAfter = int(math.Ceil(wait.Seconds()))
+	return p
+}
+
+// because is the problem with the reason of a refusal.
+func (p problem) because(reason string) problem {
+	p.Reason = reason
 	return p
 }
 

@@ -43,7 +43,7 @@ const (
 // A provider that verifies in the browser alone has no token, and claim_url, where
 // a page of the host's posts what the SDK hands over; see [Kit.Claim].
 //
-// 401: nobody is logged in; 400; 403: cross-origin; 405; 408; 409: already verified;
+// 401: nobody is logged in; 400; 403: cross-origin, or ruled out by [Refusal.Final]; 405; 408; 409: already verified;
 // 429 with Retry-After: Config.StartLimit; 502: the provider refused; 503 with
 // Retry-After: the provider or the store is away, or there is too much to do, in all or
 // of this user's.
@@ -118,9 +118,15 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 // startFailed says why there is no attempt. What the engine has observed is not logged
 // again.
 func (k *Kit) startFailed(w http.ResponseWriter, r *http.Request, err error) {
-	limited, ok := errors.AsType[*engine.LimitError](err)
+	limited, isLimit := errors.AsType[*engine.LimitError](err)
+	ruledOut, isRuledOut := errors.AsType[*engine.RuledOutError](err)
 	switch {
-	case ok:
+	case isRuledOut && wantsPage(r):
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, k.url("page"), http.StatusSeeOther)
+	case isRuledOut:
+		k.problem(w, r, problemRuledOut.because(ruledOut.Reason), nil)
+	case isLimit:
 		k.problem(w, r, problemLimited.after(limited.Wait), nil)
 	case errors.Is(err, engine.ErrVerified):
 		k.problem(w, r, problemVerified, nil)

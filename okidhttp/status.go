@@ -35,6 +35,11 @@ const (
 //
 //	{"status":"started","updated_at":"2026-01-02T15:04:05Z","retry_after":1}
 //
+// A failed or revoked attempt also has the reason, if it is known (see [Event.Reason]), and
+// "final":true if no other attempt is allowed:
+//
+//	{"status":"failed","reason":"too_young","final":true,"updated_at":"2026-01-02T15:04:05Z"}
+//
 // It has an ETag, and If-None-Match gets 304 while it stands.
 //
 // With "Accept: text/event-stream" it is a stream that sends the same object
@@ -48,6 +53,8 @@ func (k *Kit) Status() http.Handler { return http.HandlerFunc(k.status) }
 // statusBody is the answer. Pages that ask for it know no more than this.
 type statusBody struct {
 	Status     string    `json:"status"`
+	Reason     string    `json:"reason,omitempty"`
+	Final      bool      `json:"final,omitempty"`
 	UpdatedAt  time.Time `json:"updated_at"`
 	RetryAfter int       `json:"retry_after,omitempty"` // seconds
 }
@@ -112,7 +119,7 @@ func (k *Kit) readStatus(ctx context.Context, at attempt.Address) (statusBody, *
 	if !a.Status.Final() && a.Returned && s.Now.Sub(a.FetchedAt) >= statusRefreshEvery && a.ProviderID != "" {
 		a = k.engine.Refresh(ctx, at, a, attempt.Refresh{ID: a.ProviderID, Every: statusRefreshEvery})
 	}
-	body := statusBody{Status: string(a.Status), UpdatedAt: a.UpdatedAt}
+	body := statusBody{Status: string(a.Status), Reason: a.Reason, Final: a.RuledOut, UpdatedAt: a.UpdatedAt}
 	if !a.Status.Final() {
 		body.RetryAfter = int(statusEvery / time.Second)
 	}

@@ -270,7 +270,7 @@ func TestWalksFindBugs(t *testing.T) {
 					c.Decide = func(ctx context.Context, e Event) (err error) {
 						defer func() {
 							if v := recover(); v != nil {
-								err = errors.New("panic")
+								err = Refuse("panicked")
 							}
 						}()
 						return w.decide(ctx, e)

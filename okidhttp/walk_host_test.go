@@ -128,7 +128,7 @@ func (w *walk) lasts(s *story) {
 	}
 }
 
-var errTooYoung = errors.New("too young")
+var errTooYoung = Refuse("too_young")
 
 // decide is the host's policy. It does not change its mind.
 func (w *walk) decide(_ context.Context, e Event) error {
@@ -147,7 +147,7 @@ func (w *walk) decide(_ context.Context, e Event) error {
 		case 1:
 			return fmt.Errorf("policy: %w", context.DeadlineExceeded)
 		}
-		return Temporary(errors.New("the host's policy is away"))
+		return errors.New("the host's policy is away")
 	}
 	if v.unwanted {
 		s.refused = true

@@ -67,7 +67,7 @@ func (w *walk) observe(key string, write store.Write) {
 			if !slices.Contains(leads[was], a.Status) {
 				w.problem("an attempt that was %s becomes %s", was, a.Status)
 			}
-			if a.Reason == ReasonPolicy && !s.refused {
+			if a.Refused && a.Reason != ReasonDocumentExpired && a.Reason != ReasonDocumentUnreadable && !s.refused {
 				w.problem("an attempt fails because of a policy that did not refuse it")
 			}
 		}

@@ -423,7 +423,6 @@ func TestPermanent(t *testing.T) {
 	assert.NotContains(t, w.host.heard()[1:], "verified")
 	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
 	assert.NoError(t, Permanent(nil))
-	assert.NoError(t, Temporary(nil))
 }
 
 // What closes takes effect though the host cannot be told; what opens does not.
@@ -448,7 +447,7 @@ func TestClosingDoesNotWait(t *testing.T) {
 }
 
 func TestDecide(t *testing.T) {
-	verdict := errors.New("under age")
+	var verdict error = Refuse("too_young")
 	w := newWorld(t, func(c *Config) {
 		c.Decide = func(_ context.Context, e Event) error {
 			assert.Equal(t, identity.Verified, e.Status)
@@ -460,7 +459,7 @@ func TestDecide(t *testing.T) {
 	n := notice{Reference: a, ID: "v1", Status: identity.Verified}
 	require.Equal(t, 200, w.webhook(n))
 	assert.Equal(t, []string{"failed"}, w.host.heard())
-	assert.Equal(t, ReasonPolicy, w.host.last().Reason)
+	assert.Equal(t, "too_young", w.host.last().Reason)
 	assert.Equal(t, "failed", w.status("alice", a))
 
 	// It stays so, whatever the provider says.
@@ -472,8 +471,8 @@ func TestDecide(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
 
 	for name, undecided := range map[string]error{
-		"temporary": Temporary(errors.New("database is away")),
-		"deadline":  context.DeadlineExceeded,
+		"database": errors.New("database is away"),
+		"deadline": context.DeadlineExceeded,
 	} {
 		verdict = undecided
 		a := w.start(name).Attempt
@@ -775,7 +774,7 @@ func TestRedeliveryTellsWhatIsOwed(t *testing.T) {
 		assert.Equal(t, []string{"verified", "revoked", "revoked", "revoked"}, w.host.heard())
 	})
 	t.Run("a refusal of the host's own", func(t *testing.T) {
-		w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return errors.New("under age") } })
+		w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return Refuse("too_young") } })
 		a := w.start("alice").Attempt
 		w.host.failing(fail)
 		n := notice{Reference: a, ID: "v1", Status: identity.Verified}

@@ -82,25 +82,24 @@ func (p *Policy) newGrant(provider string, v *identity.Verification, now time.Ti
 // today is the day at now where the host is.
 func (p *Policy) today(now time.Time) identity.Date { return identity.DateOf(now.In(p.Location)) }
 
-// The reasons for which a verification is refused that the provider confirms.
+// The reasons for which the kit refuses a verification by itself, and the one for a host
+// that gives none.
 const (
 	ReasonPolicy             = "policy"
 	ReasonDocumentExpired    = "document_expired"
 	ReasonDocumentUnreadable = "document_expiry_unreadable"
 )
 
-// isRefusal reports whether the reason of a failed attempt is one of these, and not the
-// provider's.
-func isRefusal(reason string) bool {
-	switch reason {
-	case ReasonPolicy, ReasonDocumentExpired, ReasonDocumentUnreadable:
-		return true
-	}
-	return false
+// Refusal is why a verification does not count that the provider confirms.
+type Refusal struct {
+	// Reason is one of the constants above, or the host's.
+	Reason string
+	// Final says that the subject may not begin another attempt.
+	Final bool
 }
 
-// refusesDocument says why a document opens no gate at now, or "". The day of its expiry
-// lasts until it has ended where the host is.
+// refusesDocument returns why a document opens no gate at now, or "". The day of its
+// expiry lasts until it has ended where the host is.
 func (p *Policy) refusesDocument(expiry identity.Date, now time.Time) (reason string) {
 	switch {
 	case p.AllowExpiredDocument:
@@ -152,7 +151,7 @@ func (r *Record) Granting() *Attempt {
 
 // setStatus gives an attempt its next status.
 func (p *Policy) setStatus(a *Attempt, s identity.Status, v *identity.Verification, now time.Time) {
-	a.Status, a.UpdatedAt, a.Reason, a.Lapsed = s, now, "", false
+	a.Status, a.UpdatedAt, a.Reason, a.Refused, a.RuledOut, a.Lapsed = s, now, "", false, false, false
 	if s == identity.Failed {
 		a.Reason = v.Reason
 	}

@@ -24,7 +24,9 @@ type Attempt struct {
 	Provider   string
 	ProviderID string // the provider's id of the verification; "" until it is learnt
 	Status     identity.Status
-	Reason     string // why it failed, if it was not the provider that refused
+	Reason     string // why it failed; "" if the provider gives no reason
+	Refused    bool   // by the host's policy, or for the document
+	RuledOut   bool   // refused, and the subject may not begin another attempt
 	Lapsed     bool   // expired because nobody told anything in time
 	CreatedAt  time.Time
 	BegunAt    time.Time // CreatedAt by the kit's clock
@@ -146,7 +148,7 @@ func splitGrant(b []byte, of SubjectHash) (grant, rest []byte, err error) {
 }
 
 // The tags below are written to stores. One is never used again for something else:
-// those of a Record are 1 to 3, of an Attempt 1 to 31, of an Entry 1 to 15, of which 8,
+// those of a Record are 1 to 3, of an Attempt 1 to 33, of an Entry 1 to 15, of which 8,
 // 12 and 13 are retired, and of a Letter 1 to 7.
 
 func (r *Record) fields(c *coder) {
@@ -192,6 +194,8 @@ func (a *Attempt) fields(c *coder) {
 	c.time(29, &a.ClaimedAt)
 	c.text(30, &a.ClaimID)
 	c.time(31, &a.QuietUntil)
+	c.flag(32, &a.Refused)
+	c.flag(33, &a.RuledOut)
 }
 
 func (e *Entry) fields(c *coder) {
@@ -239,7 +243,7 @@ func (r *Record) Prune() {
 	grant := r.stored()
 	for _, lettered := range []bool{false, true} {
 		idle := func(a Attempt) bool {
-			return a.Status.Final() && len(a.Outbox) == 0 && (grant == nil || a.Grant != grant) && len(a.Letters) > 0 == lettered
+			return a.Status.Final() && !a.RuledOut && len(a.Outbox) == 0 && (grant == nil || a.Grant != grant) && len(a.Letters) > 0 == lettered
 		}
 		surplus := -MaxFinished
 		for _, a := range r.Attempts {

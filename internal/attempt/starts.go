@@ -50,6 +50,11 @@ func (p *Policy) Limit(r *Record, limit func(time.Time, []time.Time) time.Durati
 	return limit(now, slices.Clone(r.Starts))
 }
 
+// RuledOut returns the attempt whose refusal rules out another one, or nil.
+func (r *Record) RuledOut() *Attempt {
+	return r.first(func(a *Attempt) bool { return a.RuledOut })
+}
+
 // Resumable returns an attempt whose token can still be used, and the token. asking is
 // true if there is none, but another start is about to get one.
 func (p *Policy) Resumable(r *Record, provider string, now time.Time) (a *Attempt, session identity.Session, asking bool) {

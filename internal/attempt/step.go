@@ -77,12 +77,12 @@ type Answer struct {
 	Clock  time.Time // the kit's, when it came
 }
 
-// HostSaid is what came of Todo.Call. If Err is nil and Refused is false, the host has
-// been told, or has nothing against it.
+// HostSaid is what came of Todo.Call. If Err and Refusal are nil, the host has been told,
+// or has nothing against it.
 type HostSaid struct {
 	Call    *Call
-	Called  bool // whether the host was told, and not only asked to decide
-	Refused bool // by the host's policy
+	Called  bool     // whether the host was told, and not only asked to decide
+	Refusal *Refusal // by the host's policy
 	Err     error
 	// Permanent says that no later try will mend Err.
 	Permanent bool
@@ -184,8 +184,10 @@ type Call struct {
 	// Status is what the host is told of. If it is verified, the host is asked to
 	// decide before.
 	Status identity.Status
-	// Reason is why the attempt failed, if it was not the provider that refused.
+	// Reason is why the attempt failed. It is "" if the provider gives no reason.
 	Reason string
+	// Final says that the subject may not begin another attempt.
+	Final bool
 }
 
 // Work is an entry of the outbox in the hands of whoever holds its lease. It knows what
@@ -196,10 +198,10 @@ type Work struct {
 	// Verification is what the host is told. It is nil as long as it is sealed.
 	Verification *identity.Verification
 
-	answer  *Answer // what the provider said last
-	called  bool    // the host was told of the verification, in this try,
-	told    bool    // with success,
-	refused bool    // or its policy refused it
+	answer  *Answer  // what the provider said last
+	called  bool     // the host was told of the verification, in this try,
+	told    bool     // with success,
+	refusal *Refusal // or its policy refused it
 }
 
 // Outcome is what came of an input. The values are those of okidhttp.Outcome.
@@ -300,9 +302,7 @@ func (p *Policy) record(a *Attempt, n *identity.Notice, next identity.Status, sr
 		(p.Hears[identity.Verified] || p.Decides || p.ConfirmByFetch && src == fromWebhook || p.RequireReturn && !a.Returned)
 	if next == identity.Verified && !unsettled {
 		if reason := p.refusesDocument(v.DocumentExpiry, now); reason != "" {
-			refused := *v
-			next, refused.Reason, todo.Refused = identity.Failed, reason, reason
-			v = &refused
+			next, todo.Refused = identity.Failed, reason
 		}
 	}
 	a.Events++
@@ -316,6 +316,9 @@ func (p *Policy) record(a *Attempt, n *identity.Notice, next identity.Status, sr
 	}
 	if !unsettled {
 		p.setStatus(a, next, v, now)
+		if todo.Refused != "" {
+			a.refuse(&Refusal{Reason: todo.Refused})
+		}
 		if a.Lapsed = src == fromClock; a.Lapsed && a.Unaddressable() {
 			a.Events++
 			a.addLetter(Letter{Event: a.Events, Reason: DeadUnaddressable, Status: next, Applied: true, Since: now})
@@ -456,7 +459,7 @@ func (p *Policy) settle(a *Attempt, e *Entry, w Work, now time.Time) Todo {
 		switch {
 		case unknown && !a.Status.Final() && e.Status != identity.Verified:
 			// Nothing stands, and nobody can tell: what closes counts for more.
-			return p.applyVerdict(a, e, w, e.Status, "", now)
+			return p.applyVerdict(a, e, w, e.Status, nil, now)
 		case unknown && asks, !unknown && word == identity.Verified && e.Status != identity.Verified:
 			return p.dismiss(a, w, false, now) // what stands, or waits for its turn, stays
 		case unknown:
@@ -473,7 +476,7 @@ func (p *Policy) settle(a *Attempt, e *Entry, w Work, now time.Time) Todo {
 	case identity.Verified:
 		return p.verify(a, e, w, now)
 	}
-	return p.applyVerdict(a, e, w, next, "", now)
+	return p.applyVerdict(a, e, w, next, nil, now)
 }
 
 // verify asks the host's policy, tells the host, and then lets the verification count.
@@ -488,24 +491,26 @@ func (p *Policy) verify(a *Attempt, e *Entry, w Work, now time.Time) Todo {
 		a.Lease = Lease{}
 		return Todo{Changed: true, Outcome: Applied}
 	case reason != "":
-		todo := p.applyVerdict(a, e, w, identity.Failed, reason, now)
+		todo := p.applyVerdict(a, e, w, identity.Failed, &Refusal{Reason: reason}, now)
 		todo.Refused = reason
 		return todo
-	case w.refused:
-		return p.applyVerdict(a, e, w, identity.Failed, ReasonPolicy, now)
+	case w.refusal != nil:
+		return p.applyVerdict(a, e, w, identity.Failed, w.refusal, now)
 	}
 	return Todo{Call: &Call{Work: w, Status: identity.Verified}}
 }
 
 // applyVerdict gives the attempt a status that does not open the gate, or closes it, and
 // then tells the host of that in place of the entry that led there.
-func (p *Policy) applyVerdict(a *Attempt, e *Entry, w Work, next identity.Status, reason string, now time.Time) Todo {
+func (p *Policy) applyVerdict(a *Attempt, e *Entry, w Work, next identity.Status, refusal *Refusal, now time.Time) Todo {
 	if a.mayKnow(&w) {
 		next = identity.Revoked
 	}
 	digest := e.Digest
 	p.setStatus(a, next, w.Verification, now)
-	a.Reason = cmp.Or(reason, a.Reason)
+	if refusal != nil {
+		a.refuse(refusal)
+	}
 	a.Events++
 	// Nothing is left to settle, and no news need be told twice.
 	a.discard(func(other *Entry) bool { return !other.Applied || other.Status == next })
@@ -516,6 +521,11 @@ func (p *Policy) applyVerdict(a *Attempt, e *Entry, w Work, next identity.Status
 	return changed(p.notify(a, a.entry(w.Event), w, now))
 }
 
+// refuse notes why an attempt failed, or was revoked, that the provider confirms.
+func (a *Attempt) refuse(r *Refusal) {
+	a.Reason, a.Refused, a.RuledOut = r.Reason, true, r.Final
+}
+
 // notify calls the host about a status that the attempt has taken on.
 func (p *Policy) notify(a *Attempt, e *Entry, w Work, now time.Time) Todo {
 	if !p.Hears[e.Status] {
@@ -523,7 +533,7 @@ func (p *Policy) notify(a *Attempt, e *Entry, w Work, now time.Time) Todo {
 	}
 	c := &Call{Work: w, Status: e.Status}
 	if e.Status == a.Status {
-		c.Reason = a.Reason
+		c.Reason, c.Final = a.Reason, a.RuledOut
 	}
 	return Todo{Call: c}
 }
@@ -547,7 +557,7 @@ func (p *Policy) dismiss(a *Attempt, w Work, settled bool, now time.Time) Todo {
 	dismissed := func(e *Entry) bool { return e.Event == w.Event || settled && !e.Applied }
 	if a.Status != identity.Verified && a.Status != identity.Revoked && a.mayKnow(&w) {
 		if v := a.awaits(identity.Verified); v == nil && settled || v != nil && dismissed(v) {
-			return p.applyVerdict(a, a.entry(w.Event), w, identity.Revoked, "", now)
+			return p.applyVerdict(a, a.entry(w.Event), w, identity.Revoked, nil, now)
 		}
 	}
 	if settled && a.Status == identity.Expired {
@@ -570,8 +580,8 @@ func (p *Policy) hostSaid(a *Attempt, in *HostSaid, now time.Time) Todo {
 		return p.postpone(a, e, w, in, now)
 	case e.Applied:
 		return a.notified(e)
-	case in.Refused:
-		w.refused = true
+	case in.Refusal != nil:
+		w.refusal = in.Refusal
 	default:
 		w.told = true
 	}

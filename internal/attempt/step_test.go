@@ -155,7 +155,7 @@ func TestStepIsRepeatable(t *testing.T) {
 	p := testPolicy()
 	r, a := testAttempt(p)
 	verified := p.Step(a, webhook(identity.Verified, ""), testTime).Call
-	refused := &HostSaid{Call: verified, Refused: true}
+	refused := &HostSaid{Call: verified, Refusal: &Refusal{Reason: "too_young", Final: true}}
 	for range 2 {
 		c := *r
 		c.Attempts = append([]Attempt(nil), r.Attempts...)
@@ -163,7 +163,8 @@ func TestStepIsRepeatable(t *testing.T) {
 		todo := p.Step(&c.Attempts[0], refused, testTime)
 		require.NotNil(t, todo.Call)
 		assert.Equal(t, identity.Failed, todo.Call.Status)
-		assert.Equal(t, ReasonPolicy, todo.Call.Reason)
+		assert.Equal(t, "too_young", todo.Call.Reason)
+		assert.True(t, todo.Call.Final)
 		assert.NotEqual(t, verified.Work.Event, todo.Call.Work.Event)
 	}
 }

@@ -73,7 +73,7 @@ func (a *Attempt) state() state {
 	switch {
 	case a.Status == identity.Expired && a.Lapsed:
 		return lapsed
-	case a.Status == identity.Failed && isRefusal(a.Reason):
+	case a.Status == identity.Failed && a.Refused:
 		return refused
 	}
 	return state(a.Status)

@@ -67,7 +67,7 @@ func TestTablesAreDocumented(t *testing.T) {
 func TestNextFollowsTheTables(t *testing.T) {
 	attempts := map[state]Attempt{
 		lapsed:    {Status: identity.Expired, Lapsed: true},
-		refused:   {Status: identity.Failed, Reason: ReasonPolicy},
+		refused:   {Status: identity.Failed, Reason: ReasonPolicy, Refused: true},
 		verifying: {Status: identity.Started, Outbox: []Entry{{Status: identity.Verified}}},
 	}
 	for _, row := range rows {

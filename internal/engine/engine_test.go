@@ -68,16 +68,16 @@ func TestDecide(t *testing.T) {
 	decides := func(c *Config) { c.Policy.Decides = true }
 	w := newWorld(t, decides)
 	at := w.start("alice")
-	w.host.refuse = Temporary(errors.New("database is away"))
+	w.host.unsure = errors.New("database is away")
 	_, err := w.webhook(at, identity.Verified, "")
 	assert.ErrorIs(t, err, attempt.ErrCallback)
-	w.host.refuse = errors.New("too young")
+	w.host.unsure, w.host.refusal = nil, &attempt.Refusal{Reason: "too_young", Final: true}
 	w.later(time.Minute)
 	assert.Equal(t, identity.Failed, w.attempt(at).Status)
-	assert.Equal(t, attempt.ReasonPolicy, w.host.heard[0].Reason)
+	assert.Equal(t, "too_young", w.host.heard[0].Reason)
 	assert.Equal(t, 1, w.counts[Vetoed])
 	w.provider.says["v1"] = identity.Verified
-	w.host.refuse = nil
+	w.host.refusal = nil
 	_, err = w.webhook(at, identity.Verified, "again")
 	require.NoError(t, err)
 	assert.False(t, w.open("alice"))

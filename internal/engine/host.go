@@ -12,9 +12,9 @@ import (
 
 // Host is the app that the kit is embedded in.
 type Host interface {
-	// Decide says whether a verification may count. An error refuses, unless it is
-	// [Temporary] or a context's.
-	Decide(ctx context.Context, e Event) error
+	// Decide returns why a verification does not count, or nil if it does. An error means
+	// that it cannot tell, and is asked again later.
+	Decide(ctx context.Context, e Event) (*attempt.Refusal, error)
 	// Notify tells the host of an event. It has nothing to do if the host has no callback
 	// for the event's status.
 	Notify(ctx context.Context, e Event) error
@@ -25,6 +25,7 @@ type Event struct {
 	ID           string
 	Status       identity.Status
 	Reason       string
+	Final        bool
 	Subject      string
 	Attempt      string
 	Provider     string
@@ -33,23 +34,17 @@ type Event struct {
 }
 
 // Permanent is okidhttp.Permanent.
-func Permanent(err error) error { return mark(err, errPermanent) }
-
-// Temporary is okidhttp.Temporary.
-func Temporary(err error) error { return mark(err, errTemporary) }
-
-var (
-	errPermanent = errors.New("permanent")
-	errTemporary = errors.New("temporary")
-	errPanic     = errors.New("callback panicked")
-)
-
-func mark(err, as error) error {
+func Permanent(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", as, err)
+	return fmt.Errorf("%w: %w", errPermanent, err)
 }
+
+var (
+	errPermanent = errors.New("permanent")
+	errPanic     = errors.New("callback panicked")
+)
 
 // call asks the host to decide, if that is due, and tells it of an event.
 func (e *Engine) call(ctx context.Context, at attempt.Address, s *Snapshot, c *attempt.Call) *attempt.HostSaid {
@@ -60,10 +55,12 @@ func (e *Engine) call(ctx context.Context, at attempt.Address, s *Snapshot, c *a
 		return said
 	}
 	if c.Status == identity.Verified && e.policy.Decides {
-		err = e.Call(ctx, func(ctx context.Context) error { return e.cfg.Host.Decide(ctx, event) })
-		if vetoed(err) {
-			e.Observe(ctx, Vetoed, "attempt", at.Attempt, "event", event.ID, "error", event.scrub(err))
-			said.Refused = true
+		err = e.Call(ctx, func(ctx context.Context) (err error) {
+			said.Refusal, err = e.cfg.Host.Decide(ctx, event)
+			return err
+		})
+		if err == nil && said.Refusal != nil {
+			e.Observe(ctx, Vetoed, "attempt", at.Attempt, "event", event.ID, "reason", said.Refusal.Reason)
 			return said
 		}
 	}
@@ -88,6 +85,7 @@ func (e *Engine) event(at attempt.Address, s *Snapshot, c *attempt.Call) (Event,
 		ID:           attempt.EventID(at.Attempt, c.Work.Event),
 		Status:       c.Status,
 		Reason:       c.Reason,
+		Final:        c.Final,
 		Subject:      subject,
 		Attempt:      a.Reference,
 		Provider:     a.Provider,
@@ -127,12 +125,6 @@ type panicError struct {
 func (e *panicError) what() string  { return fmt.Sprintf("%v: %v", errPanic, e.value) }
 func (e *panicError) Error() string { return e.what() + "\n" + string(e.stack) }
 func (e *panicError) Unwrap() error { return errPanic }
-
-// vetoed reports whether an error of Host.Decide refuses.
-func vetoed(err error) bool {
-	return err != nil && !errors.Is(err, errTemporary) && !errors.Is(err, errPanic) &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
 
 // callbackError is what a function of the host's returned, and for which event.
 type callbackError struct {

@@ -53,6 +53,11 @@ var (
 	errOtherFailed = errors.New("another start has failed")
 )
 
+// RuledOutError is returned if a refusal of the host's rules out another attempt.
+type RuledOutError struct{ Reason string }
+
+func (e *RuledOutError) Error() string { return "another attempt is ruled out: " + e.Reason }
+
 // LimitError is returned if a subject may not begin another attempt yet. It has been
 // observed.
 type LimitError struct{ Wait time.Duration }
@@ -84,7 +89,8 @@ func (e *Engine) Start(ctx context.Context, r StartRequest) (started *StartedAtt
 	}
 	started, err = s.start(ctx)
 	_, limited := errors.AsType[*LimitError](err)
-	failed = err != nil && !limited && !errors.Is(err, ErrVerified) && !errors.Is(err, context.Canceled) // that is the user's own doing
+	_, ruledOut := errors.AsType[*RuledOutError](err)
+	failed = err != nil && !limited && !ruledOut && !errors.Is(err, ErrVerified) && !errors.Is(err, context.Canceled) // that is the user's own doing
 	return started, err
 }
 
@@ -99,6 +105,9 @@ func (s *starter) start(ctx context.Context) (*StartedAttempt, error) {
 		}
 		if s.policy.Counts(snap.Grant(), snap.Now) {
 			return nil, ErrVerified
+		}
+		if a := snap.RuledOut(); a != nil {
+			return nil, &RuledOutError{a.Reason}
 		}
 		a, session, asking := s.policy.Resumable(snap.Record, s.Provider.Name(), snap.Now)
 		switch {

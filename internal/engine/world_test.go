@@ -154,12 +154,13 @@ func (p *provider) VerifyClaim(context.Context, []byte) (string, error) {
 
 // host notes what it is told.
 type host struct {
-	heard  []Event
-	fails  error
-	refuse error
+	heard   []Event
+	fails   error
+	refusal *attempt.Refusal
+	unsure  error
 }
 
-func (h *host) Decide(context.Context, Event) error { return h.refuse }
+func (h *host) Decide(context.Context, Event) (*attempt.Refusal, error) { return h.refusal, h.unsure }
 
 func (h *host) Notify(_ context.Context, e Event) error {
 	h.heard = append(h.heard, e)

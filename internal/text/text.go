@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -60,7 +61,7 @@ type Catalog struct {
 }
 
 // New returns a catalog of the embedded texts with those of the host's own, by language
-// tag and English text. These add languages, and replace texts in others. New copies
+// tag and English text, or reason of refusal. These add languages, and replace texts in others. New copies
 // them. See [Check] for what is wrong with them.
 func New(own map[string]map[string]string) *Catalog {
 	c := &Catalog{maps.Clone(builtin())}
@@ -93,12 +94,28 @@ func Check(own map[string]map[string]string) []string {
 			continue
 		}
 		for _, english := range slices.Sorted(maps.Keys(own[tag])) {
-			if _, ok := builtin()[English][english]; !ok {
+			if _, ok := builtin()[English][english]; !ok && !IsReason(english) {
 				faults = append(faults, fmt.Sprintf("[%q] has a text that the kit does not have: %q", tag, english))
 			}
 		}
 	}
 	return faults
+}
+
+// reasonPattern describes the reasons of refusals.
+var reasonPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
+// IsReason reports whether a word has the form of a reason of refusal. A language may have
+// a text for any such word, which stands for the English text of others.
+func IsReason(word string) bool { return reasonPattern.MatchString(word) }
+
+// Reason returns the text for a reason of refusal in a language, like
+// [Catalog.Translate], or "" if there is none.
+func (c *Catalog) Reason(language, reason string) string {
+	if t := c.Translate(language, reason); t != reason {
+		return t
+	}
+	return c.languages[English][reason]
 }
 
 // Translate returns a text in a language that [Catalog.Match] or [Catalog.Accept] has

@@ -32,6 +32,9 @@ func TestFiles(t *testing.T) {
 		assert.Equal(t, tag, New(nil).Match(tag), "%s is not embedded", entry.Name())
 	}
 	for english, translation := range builtin()[English] {
+		if IsReason(english) {
+			continue
+		}
 		assert.Equal(t, english, translation, "en.json translates English into itself")
 	}
 }
@@ -54,6 +57,9 @@ func TestDocumentation(t *testing.T) {
 	all, err := entries(english)
 	require.NoError(t, err)
 	for _, e := range all {
+		if IsReason(e.english) {
+			e.english = "`" + e.english + "`: " + e.translation
+		}
 		want = append(want, e.english)
 	}
 	for line := range strings.Lines(section("Texts")) {
@@ -173,7 +179,7 @@ func faults(english, file []byte) []string {
 			fault("%q begins or ends with a space", e.english)
 		case !slices.Equal(placeholders(e.english), placeholders(e.translation)):
 			fault("the placeholders of %q are not those of %q", e.english, e.translation)
-		case isSentence(e.english) != isSentence(e.translation):
+		case !IsReason(e.english) && isSentence(e.english) != isSentence(e.translation), IsReason(e.english) && !isSentence(e.translation):
 			fault("of %q and %q, one ends with a full stop", e.english, e.translation)
 		}
 	}
@@ -224,9 +230,28 @@ func TestTranslate(t *testing.T) {
 	assert.Empty(t, New(nil).Match("qaa"))
 }
 
+// A reason of the host's own has the host's text, or none.
+func TestReason(t *testing.T) {
+	c := New(map[string]map[string]string{
+		"en": {"name_mismatch": "The name is not that of your account."},
+		"nl": {"name_mismatch": "De naam is niet die van uw account.", "too_young": "Nog even wachten."},
+	})
+	for _, tt := range []struct{ language, reason, want string }{
+		{"nl", "name_mismatch", "De naam is niet die van uw account."},
+		{"de", "name_mismatch", "The name is not that of your account."},
+		{"nl", "too_young", "Nog even wachten."},
+		{"de-ch", "too_young", "Sie sind jünger, als diese Website verlangt."},
+		{"qaa", "too_young", "You are younger than this site requires."},
+		{"nl", "policy", ""},
+		{"nl", "", ""},
+	} {
+		assert.Equal(t, tt.want, c.Reason(tt.language, tt.reason), "%q in %q", tt.reason, tt.language)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	assert.Empty(t, Check(nil))
-	assert.Empty(t, Check(map[string]map[string]string{"it": {"Continue": "Continua"}, "zh-Hant-TW": nil, "EN": {}}))
+	assert.Empty(t, Check(map[string]map[string]string{"it": {"Continue": "Continua", "name_mismatch": "…"}, "zh-Hant-TW": nil, "EN": {}}))
 	assert.Equal(t, []string{
 		` has a language that is not a language tag`,
 		`["it"] has a text that the kit does not have: "Goodbye"`,
