@@ -53,13 +53,16 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p, verifier, ok := k.claimProvider(r)
+	p, verifier, ok := k.providers.claiming(r)
 	if !ok {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
 	turn := engine.TurnOf{Subject: hash}
-	if err := k.waitToClaim(r.Context(), turn); err != nil {
+	waiting, cancel := context.WithTimeout(r.Context(), userTime)
+	_, err := k.claimTurns.Wait(waiting, turn)
+	cancel()
+	if err != nil {
 		k.engine.Observe(r.Context(), engine.Busy)
 		k.problem(w, r, problemBusy, nil)
 		return
@@ -124,29 +127,4 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		Attempt string          `json:"attempt"`
 		Status  identity.Status `json:"status"`
 	}{a.Reference, a.Status})
-}
-
-// waitToClaim waits for the subject's turn.
-func (k *Kit) waitToClaim(ctx context.Context, of engine.TurnOf) error {
-	ctx, cancel := context.WithTimeout(ctx, userTime)
-	defer cancel()
-	_, err := k.claimTurns.Wait(ctx, of)
-	return err
-}
-
-// claimURL is where a page posts the claim to an attempt's verification.
-func (k *Kit) claimURL(provider, reference string) string {
-	return k.url("claim", "provider", provider, "attempt", reference)
-}
-
-// claimProvider is the one that ?provider= names, or the first, of those that take
-// claims.
-func (k *Kit) claimProvider(r *http.Request) (identity.Provider, identity.ClaimVerifier, bool) {
-	name, _ := parameter(r, "provider")
-	for _, p := range k.cfg.Providers {
-		if v, ok := p.(identity.ClaimVerifier); ok && (name == "" || name == p.Name()) {
-			return p, v, true
-		}
-	}
-	return nil, nil, false
 }

@@ -44,7 +44,7 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 			Title:   "Continue where you began",
 			Message: "You can close this page. Go back to the device or window in which you began: it moves on by itself.",
 			Button:  "Continue here instead",
-			NextURL: k.url("page"),
+			NextURL: k.mount.url("page"),
 		})
 		return
 	}
@@ -81,13 +81,13 @@ func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, a *attempt.Attempt,
 		page := PendingPage{
 			Review:      a.Status == identity.Review,
 			Stopped:     stopped,
-			StatusURL:   k.url("status", "attempt", a.Reference),
-			NextURL:     k.url("success", "attempt", a.Reference),
-			ResumeURL:   k.url("page"),
+			StatusURL:   k.mount.url("status", "attempt", a.Reference),
+			NextURL:     k.mount.url("success", "attempt", a.Reference),
+			ResumeURL:   k.mount.url("page"),
 			SupportCode: a.ID.String(),
 		}
 		if a.Usable(now) {
-			page.ResumeURL = k.url("page", "attempt", a.Reference)
+			page.ResumeURL = k.mount.url("page", "attempt", a.Reference)
 		}
 		k.render(w, r, http.StatusOK, &page)
 	}

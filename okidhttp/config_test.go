@@ -124,7 +124,7 @@ func TestNewAcceptsLoopback(t *testing.T) {
 		c.PublicURL = u
 		kit, err := New(c)
 		if assert.NoError(t, err, u) {
-			assert.Equal(t, strings.TrimSuffix(u, "/")+"/page", kit.url("page"))
+			assert.Equal(t, strings.TrimSuffix(u, "/")+"/page", kit.mount.url("page"))
 		}
 	}
 }
@@ -151,7 +151,7 @@ func TestPublicURLAsBrowsersWriteIt(t *testing.T) {
 		"https://192.0.2.1:443":                  "https://192.0.2.1",
 	} {
 		w := newWorld(t, func(c *Config) { c.PublicURL, c.AfterSuccess = written, written })
-		assert.Equal(t, want+"/page", w.kit.url("page"), written)
+		assert.Equal(t, want+"/page", w.kit.mount.url("page"), written)
 		u, err := url.Parse(want)
 		require.NoError(t, err)
 		origin := u.Scheme + "://" + u.Host
@@ -169,7 +169,7 @@ func TestPublicURLAsBrowsersWriteIt(t *testing.T) {
 		require.Equal(t, 200, w.webhook(notice{Reference: a.Reference, ID: "v1", Status: identity.Verified}))
 		assert.Equal(t, 200, w.get("alice", "/page").Code, "AfterSuccess does not lead to itself: %s", written)
 		if u.Path != "" {
-			assert.Equal(t, "/members", w.kit.returnTo(origin+"/members"), written)
+			assert.Equal(t, "/members", w.kit.mount.returnTo(origin+"/members"), written)
 		}
 	}
 }

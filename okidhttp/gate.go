@@ -32,7 +32,7 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 			p.grant = (*Grant)(g)
 			next.ServeHTTP(w, r.WithContext(p))
 		case wantsPage(r):
-			http.Redirect(w, r, k.pageFor(r), http.StatusSeeOther)
+			http.Redirect(w, r, k.mount.pageFor(r), http.StatusSeeOther)
 		default:
 			k.problem(w, r, problemNotVerified, nil)
 		}
@@ -74,17 +74,17 @@ func (p *passage) Value(key any) any {
 
 // pageFor is the kit's page, and remembers where the user wanted to go if that
 // can be gone to again.
-func (k *Kit) pageFor(r *http.Request) string {
+func (m *mount) pageFor(r *http.Request) string {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return k.url("page")
+		return m.url("page")
 	}
 	// Not r.URL, of which http.StripPrefix may have taken a part.
-	wanted := k.returnTo(r.RequestURI)
-	if beside, _ := path.Split(k.publicURL.EscapedPath()); !strings.HasPrefix(wanted, beside) {
+	wanted := m.returnTo(r.RequestURI)
+	if beside, _ := path.Split(m.publicURL.EscapedPath()); !strings.HasPrefix(wanted, beside) {
 		// There may be a proxy that has taken a part of the path. The page can tell.
-		return k.url("page", "gated", wanted)
+		return m.url("page", "gated", wanted)
 	}
-	return k.url("page", "return_to", wanted)
+	return m.url("page", "return_to", wanted)
 }
 
 type grantKey struct{}

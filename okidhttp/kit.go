@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/internal/engine"
 	"github.com/okidkit/okidkit/internal/seal"
@@ -20,10 +19,10 @@ import (
 // concurrent use, and an [http.Handler] of all its routes.
 type Kit struct {
 	cfg       Config
+	mount     *mount
 	engine    *engine.Engine
 	keys      seal.Keyring
-	providers map[string]identity.Provider
-	publicURL *url.URL // Config.PublicURL
+	providers providers
 	texts     *text.Catalog
 	csrf      *http.CrossOriginProtection
 	streams   streams
@@ -51,8 +50,8 @@ func New(cfg Config) (*Kit, error) {
 	k := &Kit{
 		cfg:       cfg,
 		keys:      keys,
-		providers: map[string]identity.Provider{},
-		publicURL: publicURL,
+		mount:     &mount{publicURL, cfg.PublicURL},
+		providers: cfg.Providers,
 		texts:     text.New(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),
 		webhooks:  bodies{most: cfg.MaxBody, within: webhookTime, small: room{size: webhookSmall}, large: room{size: webhookLarge}},
@@ -65,9 +64,6 @@ func New(cfg Config) (*Kit, error) {
 	// A proxy may hand requests on with another Host than the browser's.
 	if err := k.csrf.AddTrustedOrigin(publicURL.Scheme + "://" + publicURL.Host); err != nil {
 		return nil, err
-	}
-	for _, p := range cfg.Providers {
-		k.providers[p.Name()] = p
 	}
 	k.engine = engine.New(k.cfg.engine(keys))
 	return k, nil
@@ -98,7 +94,7 @@ func (k *Kit) SetKeys(keys [][]byte) error {
 // each with and without a slash at the end. Deeper paths are not found. Parameters of
 // the query that the kit does not know mean nothing.
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch k.route(r.URL.Path) {
+	switch k.mount.route(r.URL.Path) {
 	case "start":
 		k.start(w, r)
 	case "page":
@@ -116,29 +112,6 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		k.problem(w, r, problemNotFound, nil)
 	}
-}
-
-// provider is the one that ?provider= names, or the default.
-func (k *Kit) provider(r *http.Request) (identity.Provider, bool) {
-	name, _ := parameter(r, "provider")
-	if name == "" {
-		return k.cfg.Providers[0], true
-	}
-	p, ok := k.providers[name]
-	return p, ok
-}
-
-// url is a URL under the mount. The query has names and values by turns, of which those
-// without a value are left out.
-func (k *Kit) url(route string, query ...string) string {
-	u, separator := k.cfg.PublicURL+"/"+route, "?"
-	for i := 0; i+1 < len(query); i += 2 {
-		if value := query[i+1]; value != "" {
-			u += separator + query[i] + "=" + url.QueryEscape(value)
-			separator = "&"
-		}
-	}
-	return u
 }
 
 // Run does what nobody waits for: callbacks that failed are tried again,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"strings"
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
@@ -24,7 +23,7 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 	if !k.allow(w, r, http.MethodGet) {
 		return
 	}
-	_, hash, err := k.subject(r)
+	_, hash, err := k.cfg.subject(r)
 	switch {
 	case err != nil:
 		k.subjectFailed(w, r, err)
@@ -49,13 +48,13 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNotFound, nil)
 		return
 	}
-	p, ok := k.providers[a.Provider]
+	p := k.providers.named(a.Provider)
 	if a.Status == identity.Created && !s.Now.Before(a.ExpiresAt) {
 		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, k.url("page"), http.StatusSeeOther) // nobody began, and nobody can
+		http.Redirect(w, r, k.mount.url("page"), http.StatusSeeOther) // nobody began, and nobody can
 		return
 	}
-	if a.Status.Final() || !a.Usable(s.Now) || !ok {
+	if a.Status.Final() || !a.Usable(s.Now) || p == nil {
 		k.sendOn(w, r, a, s.Now, false)
 		return
 	}
@@ -69,14 +68,14 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 	page := SDKPage{
 		SDK:         sdk,
 		Boot:        template.JS(sdk.Boot), // constant, says identity.SDK
-		SuccessURL:  k.url("success", "attempt", a.Reference),
-		ErrorURL:    k.url("error", "attempt", a.Reference),
-		StatusURL:   k.url("status", "attempt", a.Reference),
-		RetryURL:    k.url("page", "attempt", a.Reference),
+		SuccessURL:  k.mount.url("success", "attempt", a.Reference),
+		ErrorURL:    k.mount.url("error", "attempt", a.Reference),
+		StatusURL:   k.mount.url("status", "attempt", a.Reference),
+		RetryURL:    k.mount.url("page", "attempt", a.Reference),
 		SupportCode: a.ID.String(),
 	}
 	if _, claims := p.(identity.ClaimVerifier); claims {
-		page.ClaimURL = k.claimURL(a.Provider, a.Reference)
+		page.ClaimURL = k.mount.claimURL(a.Provider, a.Reference)
 	}
 	k.render(w, r, http.StatusOK, &page)
 }
@@ -89,7 +88,7 @@ func (k *Kit) logIn(w http.ResponseWriter, r *http.Request) {
 		k.unauthorized(w, r)
 		return
 	}
-	next := k.startPageURL(r, k.startWish(r))
+	next := k.mount.startPageURL(r, k.mount.startWish(r))
 	w.Header().Set("Refresh", "0; url="+next)
 	k.render(w, r, http.StatusOK, &MessagePage{
 		Kind: "login", Title: problemAnonymous.Title, Message: problemAnonymous.Detail, Button: "Continue", NextURL: next,
@@ -98,15 +97,15 @@ func (k *Kit) logIn(w http.ResponseWriter, r *http.Request) {
 
 // startPage shows the button, or sends on who needs none.
 func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapshot) {
-	p, ok := k.provider(r)
-	if !ok {
+	p := k.providers.chosen(r)
+	if p == nil {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	wish := k.startWish(r)
+	wish := k.mount.startWish(r)
 	if k.engine.Policy().Counts(s.Grant(), s.Now) {
 		returnTo := cmp.Or(wish.returnTo, k.cfg.AfterSuccess)
-		if k.isPage(returnTo) {
+		if k.mount.isPage(returnTo) {
 			k.render(w, r, http.StatusOK, &MessagePage{Kind: "verified", Title: problemVerified.Title, Message: problemVerified.Detail})
 			return
 		}
@@ -120,9 +119,9 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 		})
 		return
 	}
-	page := StartPage{StartURL: k.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r))}
-	if p.Name() != k.cfg.Providers[0].Name() { // not every provider can be compared itself
-		page.StartURL = k.url("start", "provider", p.Name())
+	page := StartPage{StartURL: k.mount.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r))}
+	if p.Name() != k.providers[0].Name() { // not every provider can be compared itself
+		page.StartURL = k.mount.url("start", "provider", p.Name())
 	}
 	words := startWords[""]
 	if n := len(s.Attempts); n > 0 {
@@ -133,7 +132,7 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 			words = w
 		}
 		if last.Status == identity.Review || last.Status == identity.Started && last.Returned {
-			page.ResultURL = k.url("success", "attempt", last.Reference)
+			page.ResultURL = k.mount.url("success", "attempt", last.Reference)
 		}
 	}
 	page.Title, page.Message, page.Button = words.title, words.message, words.button
@@ -149,23 +148,4 @@ var startWords = map[identity.Status]struct{ title, message, button string }{
 	identity.Expired:  {"Not verified", "Your last verification was not finished in time. You can try again.", "Try again"},
 	identity.Revoked:  {"Please verify again", "Your verification does not count any more. Please verify again.", "Start verification"},
 	identity.Verified: {"Please verify again", "Your verification does not count any more. Please verify again.", "Start verification"}, // for Config.MaxAge, say
-}
-
-// isPage reports whether a target is the kit's own page, or leads there, which must not
-// lead to itself.
-func (k *Kit) isPage(target string) bool {
-	u, err := k.publicURL.Parse(target)
-	if err != nil {
-		return false
-	}
-	if host, err := hostOf(u); err != nil || host != k.publicURL.Host {
-		return false
-	}
-	mount, path := strings.TrimRight(k.publicURL.Path, "/"), strings.TrimRight(u.Path, "/")
-	for _, own := range []string{"", "/page", "/start"} {
-		if strings.EqualFold(path, mount+own) { // as some routers do
-			return true
-		}
-	}
-	return false
 }

@@ -107,7 +107,7 @@ func noStore(h http.Header) {
 
 // problemPage tells of a problem, with a way on.
 func (k *Kit) problemPage(r *http.Request, p problem) *MessagePage {
-	page := MessagePage{Kind: "error", Title: p.Title, Message: p.Detail, Button: "Continue", NextURL: k.url("page")}
+	page := MessagePage{Kind: "error", Title: p.Title, Message: p.Detail, Button: "Continue", NextURL: k.mount.url("page")}
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
 	case p.Status == http.StatusUnauthorized:

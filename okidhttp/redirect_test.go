@@ -185,7 +185,7 @@ func TestSDKPage(t *testing.T) {
 func TestSDKPageIsInjectionSafe(t *testing.T) {
 	w := newWorld(t)
 	evil := `"'</script><script>alert(1)</script><!--` + "\u2028"
-	w.kit.providers["fake"] = &evilProvider{w.provider, evil}
+	w.kit.providers[0] = &evilProvider{w.provider, evil}
 	a := w.start("alice").Attempt
 	body := w.get("alice", "/verify/page?attempt="+a).Body.String()
 	assert.NotContains(t, body, "<script>alert")

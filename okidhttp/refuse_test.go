@@ -81,7 +81,7 @@ func TestFinalRefusal(t *testing.T) {
 	for _, way := range []string{"page", "success", "error"} { // which lead to the same page
 		rec = browser(w, "alice", http.MethodGet, "/verify/"+way+"?attempt="+a)
 		assert.Equal(t, http.StatusSeeOther, rec.Code, way)
-		assert.Equal(t, w.kit.url("page"), rec.Header().Get("Location"), way)
+		assert.Equal(t, w.kit.mount.url("page"), rec.Header().Get("Location"), way)
 	}
 	assert.Equal(t, "created", w.status("bob", other), "others are not concerned")
 

@@ -16,7 +16,7 @@ const maxReturnTo = 2048
 // for slashes, skips tabs and newlines, and resolves dot segments, also written
 // as %2e. So the address is refused if it has anything that the two could read
 // differently, rather than repaired.
-func (k *Kit) returnTo(s string) string {
+func (m *mount) returnTo(s string) string {
 	if s == "" || len(s) > 4*maxReturnTo {
 		return ""
 	}
@@ -30,7 +30,7 @@ func (k *Kit) returnTo(s string) string {
 		return ""
 	}
 	if u.Scheme != "" || u.Host != "" {
-		if host, err := hostOf(u); err != nil || host != k.publicURL.Host || u.Scheme != k.publicURL.Scheme {
+		if host, err := hostOf(u); err != nil || host != m.publicURL.Host || u.Scheme != m.publicURL.Scheme {
 			return ""
 		}
 	}
@@ -46,7 +46,7 @@ func (k *Kit) returnTo(s string) string {
 	if strings.Contains(u.Path, "//") {
 		return ""
 	}
-	if mount := k.publicURL.Path; mount != "" && (u.Path == mount || strings.HasPrefix(u.Path, mount+"/")) {
+	if mount := m.publicURL.Path; mount != "" && (u.Path == mount || strings.HasPrefix(u.Path, mount+"/")) {
 		return "" // the kit's own pages lead here
 	}
 	local := url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, Fragment: u.Fragment, RawFragment: u.RawFragment}
@@ -62,29 +62,29 @@ func (k *Kit) returnTo(s string) string {
 // The two differ behind a proxy that takes a part of the paths away, or adds one. What it
 // does shows in the request itself, which came to the kit's own URL: there the path is
 // known as it was in the browser. If the page's is not of that kind, nobody can tell.
-func (k *Kit) wanted(r *http.Request) string {
+func (m *mount) wanted(r *http.Request) string {
 	value, _ := parameter(r, "return_to")
-	returnTo := k.returnTo(value)
-	here, there := k.detour(r)
+	returnTo := m.returnTo(value)
+	here, there := m.detour(r)
 	if returnTo == "" {
 		value, _ := parameter(r, "gated")
-		if returnTo = k.returnTo(value); !strings.HasPrefix(returnTo, here+"/") {
+		if returnTo = m.returnTo(value); !strings.HasPrefix(returnTo, here+"/") {
 			return ""
 		}
 	} else if here == "" || !strings.HasPrefix(returnTo, here+"/") {
 		return returnTo
 	}
-	return k.returnTo(there + strings.TrimPrefix(returnTo, here))
+	return m.returnTo(there + strings.TrimPrefix(returnTo, here))
 }
 
 // detour is how the path of a request to one of the kit's routes begins here, and there,
 // in the browser, without what both have in common. Without a proxy both are "".
-func (k *Kit) detour(r *http.Request) (here, there string) {
+func (m *mount) detour(r *http.Request) (here, there string) {
 	u, err := url.ParseRequestURI(r.RequestURI)
 	if err != nil {
 		return "", ""
 	}
-	here, there = u.EscapedPath(), k.publicURL.EscapedPath()
+	here, there = u.EscapedPath(), m.publicURL.EscapedPath()
 	if last, mount := lastSegment(here); isRoute(last) {
 		here = mount
 	}

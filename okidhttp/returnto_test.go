@@ -77,14 +77,14 @@ func TestReturnTo(t *testing.T) {
 		"/%zz":                                 "",
 		"/" + strings.Repeat("a", maxReturnTo): "",
 	} {
-		assert.Equal(t, want, k.returnTo(s), "%q", s)
+		assert.Equal(t, want, k.mount.returnTo(s), "%q", s)
 	}
 }
 
 // Whatever is let through stays on the site, also when a browser, which is more
 // generous than net/url, resolves it.
 func FuzzReturnTo(f *testing.F) {
-	k := &Kit{publicURL: &url.URL{Scheme: "https", Host: "app.example", Path: "/verify"}}
+	k := &mount{publicURL: &url.URL{Scheme: "https", Host: "app.example", Path: "/verify"}}
 	for _, s := range []string{"/members?x=1#y", `/\elsewhere.example`, "//elsewhere.example", "/..//x", "https://app.example/a", "/%2e%2e/%5cx", "/a%2fb"} {
 		f.Add(s)
 	}

@@ -69,7 +69,7 @@ func TestRoute(t *testing.T) {
 	} {
 		w := newWorld(t, func(c *Config) { c.PublicURL = publicURL })
 		for path, want := range tests {
-			assert.Equal(t, want, w.kit.route(path), "%s: %.60s", publicURL, path)
+			assert.Equal(t, want, w.kit.mount.route(path), "%s: %.60s", publicURL, path)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (k *Kit) Start() http.Handler { return http.HandlerFunc(k.start) }
 
 func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && wantsPage(r) {
-		k.toStartPage(w, r, k.startWish(r))
+		k.mount.toStartPage(w, r, k.mount.startWish(r))
 		return
 	}
 	if !k.allow(w, r, http.MethodPost) {
@@ -61,7 +61,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemCrossOrigin, err)
 		return
 	}
-	subject, _, err := k.subject(r)
+	subject, _, err := k.cfg.subject(r)
 	bodies := &k.starts
 	switch {
 	case err != nil:
@@ -73,12 +73,12 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 	case subject == "":
 		bodies = &k.strangers
 	}
-	p, ok := k.provider(r)
-	if !ok {
+	p := k.providers.chosen(r)
+	if p == nil {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	wish, bad, err := k.readStartWish(w, r, bodies)
+	wish, bad, err := k.mount.readStartWish(w, r, bodies)
 	if bad != nil {
 		k.refuse(w, r, *bad)
 		return
@@ -87,10 +87,10 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if subject == "" {
-		k.toStartPage(w, r, wish, "login", "1")
+		k.mount.toStartPage(w, r, wish, "login", "1")
 		return
 	}
-	sent, err := k.startMetadata(r)
+	sent, err := k.cfg.startMetadata(r)
 	if err != nil {
 		k.problem(w, r, problemInternal, engine.Scrubbed(engine.Event{Subject: subject}, err))
 		return
@@ -99,7 +99,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		Subject: subject, Provider: p, Metadata: sent,
 		Context: attempt.Context{ReturnTo: wish.returnTo, Locale: wish.locale},
 		URLs: func(reference string) (webhook, success, failure string) {
-			return k.url("webhook", "provider", p.Name()), k.url("success", "attempt", reference), k.url("error", "attempt", reference)
+			return k.mount.url("webhook", "provider", p.Name()), k.mount.url("success", "attempt", reference), k.mount.url("error", "attempt", reference)
 		},
 	}
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
@@ -123,7 +123,7 @@ func (k *Kit) startFailed(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case isRuledOut && wantsPage(r):
 		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, k.url("page"), http.StatusSeeOther)
+		http.Redirect(w, r, k.mount.url("page"), http.StatusSeeOther)
 	case isRuledOut:
 		k.problem(w, r, problemRuledOut.because(ruledOut.Reason), nil)
 	case isLimit:
@@ -151,7 +151,7 @@ func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Pro
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
-	pageURL := k.url("page", "attempt", s.Reference)
+	pageURL := k.mount.url("page", "attempt", s.Reference)
 	if wantsPage(r) {
 		http.Redirect(w, r, pageURL, http.StatusSeeOther)
 		return
@@ -165,7 +165,7 @@ func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Pro
 	}
 	claimURL := ""
 	if _, claims := p.(identity.ClaimVerifier); claims {
-		claimURL = k.claimURL(p.Name(), s.Reference)
+		claimURL = k.mount.claimURL(p.Name(), s.Reference)
 	}
 	_ = json.NewEncoder(w).Encode(struct { // the client is gone
 		Attempt      string       `json:"attempt"`
@@ -179,15 +179,15 @@ func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Pro
 
 // toStartPage leads a browser to the page with the button, which will send what this
 // request says.
-func (k *Kit) toStartPage(w http.ResponseWriter, r *http.Request, wish startWish, more ...string) {
+func (m *mount) toStartPage(w http.ResponseWriter, r *http.Request, wish startWish, more ...string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	http.Redirect(w, r, k.startPageURL(r, wish, more...), http.StatusSeeOther)
+	http.Redirect(w, r, m.startPageURL(r, wish, more...), http.StatusSeeOther)
 }
 
-func (k *Kit) startPageURL(r *http.Request, wish startWish, more ...string) string {
+func (m *mount) startPageURL(r *http.Request, wish startWish, more ...string) string {
 	provider, _ := parameter(r, "provider")
-	return k.url("page", append([]string{"return_to", wish.returnTo, "locale", wish.locale, "provider", provider}, more...)...)
+	return m.url("page", append([]string{"return_to", wish.returnTo, "locale", wish.locale, "provider", provider}, more...)...)
 }
 
 // startWish is what a client may say about the attempt. What cannot be granted is "".
@@ -197,14 +197,14 @@ type startWish struct {
 }
 
 // startWish is what the query says.
-func (k *Kit) startWish(r *http.Request) startWish {
+func (m *mount) startWish(r *http.Request) startWish {
 	locale, _ := parameter(r, "locale")
-	return startWish{k.wanted(r), text.Tag(locale)}
+	return startWish{m.wanted(r), text.Tag(locale)}
 }
 
 // readStartWish reads a body that is a form or JSON, and for what that does not say the
 // query. The problem says that the body cannot be had, the error that it cannot be used.
-func (k *Kit) readStartWish(w http.ResponseWriter, r *http.Request, bodies *bodies) (wish startWish, bad *problem, err error) {
+func (m *mount) readStartWish(w http.ResponseWriter, r *http.Request, bodies *bodies) (wish startWish, bad *problem, err error) {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	parsed := mediaType == "application/x-www-form-urlencoded" && r.PostForm != nil || mediaType == "multipart/form-data" && r.MultipartForm != nil
 	if !parsed { // by somebody in front of us, who looks for a token of theirs
@@ -229,8 +229,8 @@ func (k *Kit) readStartWish(w http.ResponseWriter, r *http.Request, bodies *bodi
 	if err != nil {
 		return wish, nil, err
 	}
-	wish = k.startWish(r)
-	wish.returnTo = cmp.Or(k.returnTo(said.returnTo), wish.returnTo)
+	wish = m.startWish(r)
+	wish.returnTo = cmp.Or(m.returnTo(said.returnTo), wish.returnTo)
 	wish.locale = cmp.Or(text.Tag(said.locale), wish.locale)
 	return wish, nil, nil
 }
@@ -269,11 +269,11 @@ func readStartForm(r *http.Request, mediaType string) (said startWish, err error
 }
 
 // startMetadata is what the host sends along.
-func (k *Kit) startMetadata(r *http.Request) (map[string]string, error) {
-	if k.cfg.Metadata == nil {
+func (c *Config) startMetadata(r *http.Request) (map[string]string, error) {
+	if c.Metadata == nil {
 		return nil, nil
 	}
-	sent, err := k.cfg.Metadata(r)
+	sent, err := c.Metadata(r)
 	if err != nil {
 		return nil, fmt.Errorf("Config.Metadata: %w", err)
 	}

@@ -177,7 +177,7 @@ func (k *Kit) stream(w http.ResponseWriter, r *http.Request, at attempt.Address,
 			look.Reset(watchedEvery)
 		case <-look.C:
 		}
-		if _, hash, err := k.subject(r); err != nil || hash != at.Subject {
+		if _, hash, err := k.cfg.subject(r); err != nil || hash != at.Subject {
 			return // logged out meanwhile, or nobody can tell
 		}
 		next, p := k.readStatus(r.Context(), at)

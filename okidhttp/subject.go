@@ -15,8 +15,8 @@ var ErrAnonymous = errors.New("okidhttp: nobody is logged in")
 
 // subject is the user of the request and the hash that stands for them. It is "" if
 // there is none. An error means that nobody can tell.
-func (k *Kit) subject(r *http.Request) (string, attempt.SubjectHash, error) {
-	s, err := k.cfg.Subject(r)
+func (c *Config) subject(r *http.Request) (string, attempt.SubjectHash, error) {
+	s, err := c.Subject(r)
 	switch {
 	case err == nil && s != "":
 		return s, attempt.HashSubject(s), nil
@@ -29,7 +29,7 @@ func (k *Kit) subject(r *http.Request) (string, attempt.SubjectHash, error) {
 // knownSubject is subject for answers that only somebody gets. It answers others, and
 // reports false.
 func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request) (string, attempt.SubjectHash, bool) {
-	s, hash, err := k.subject(r)
+	s, hash, err := k.cfg.subject(r)
 	switch {
 	case err != nil:
 		k.subjectFailed(w, r, err)
@@ -65,7 +65,7 @@ func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request) {
 // means that nobody can tell.
 func (k *Kit) ownAttempt(r *http.Request) (attempt.Address, bool, error) {
 	// The user first, so that an outage does not tell which attempts there are.
-	_, hash, err := k.subject(r)
+	_, hash, err := k.cfg.subject(r)
 	if err != nil {
 		return attempt.Address{}, false, err
 	}

@@ -27,9 +27,9 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 	if !k.allow(w, r, http.MethodPost) {
 		return
 	}
-	p, ok := k.provider(r)
+	p := k.providers.chosen(r)
 	verifier, signs := p.(identity.WebhookVerifier)
-	if !ok || !signs {
+	if !signs {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}

@@ -7,6 +7,30 @@ import (
 	"strings"
 )
 
+// mount is where the kit's routes are, as browsers and providers see it.
+type mount struct {
+	publicURL *url.URL // Config.PublicURL
+	base      string   // the same
+}
+
+// url returns a URL under the mount. The query has names and values by turns, of which
+// those without a value are left out.
+func (m *mount) url(route string, query ...string) string {
+	u, separator := m.base+"/"+route, "?"
+	for i := 0; i+1 < len(query); i += 2 {
+		if value := query[i+1]; value != "" {
+			u += separator + query[i] + "=" + url.QueryEscape(value)
+			separator = "&"
+		}
+	}
+	return u
+}
+
+// claimURL returns where a page posts the claim to an attempt's verification.
+func (m *mount) claimURL(provider, reference string) string {
+	return m.url("claim", "provider", provider, "attempt", reference)
+}
+
 // routes are the last segments of the paths that the kit serves.
 var routes = [...]string{"start", "page", "webhook", "success", "error", "status", "claim"}
 
@@ -18,10 +42,10 @@ var routes = [...]string{"start", "page", "webhook", "success", "error", "status
 // host may have mounted the kit elsewhere than Config.PublicURL says. So a route is one
 // if it stands behind the last segment of PublicURL's path, or if there is no more than
 // one segment before it.
-func (k *Kit) route(path string) string {
+func (m *mount) route(path string) string {
 	last, rest := lastSegment(path)
 	before, rest := lastSegment(rest)
-	mount, _ := lastSegment(k.publicURL.Path)
+	mount, _ := lastSegment(m.publicURL.Path)
 	shallow := strings.Trim(rest, "/") == ""
 	switch {
 	case isRoute(last) && (before == mount || shallow && !isRoute(before)):
@@ -30,6 +54,25 @@ func (k *Kit) route(path string) string {
 		return "page"
 	}
 	return ""
+}
+
+// isPage reports whether a target is the kit's own page, or leads there, which must not
+// lead to itself.
+func (m *mount) isPage(target string) bool {
+	u, err := m.publicURL.Parse(target)
+	if err != nil {
+		return false
+	}
+	if host, err := hostOf(u); err != nil || host != m.publicURL.Host {
+		return false
+	}
+	mount, path := strings.TrimRight(m.publicURL.Path, "/"), strings.TrimRight(u.Path, "/")
+	for _, own := range []string{"", "/page", "/start"} {
+		if strings.EqualFold(path, mount+own) { // as some routers do
+			return true
+		}
+	}
+	return false
 }
 
 func isRoute(segment string) bool { return slices.Contains(routes[:], segment) }
