@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/body"
 )
 
 // opaque hides what a ResponseWriter can do beside writing, as that of many a
@@ -114,7 +115,7 @@ func TestWebhookBesideUnreadBodies(t *testing.T) {
 	}{
 		{"one byte of few", 700, 1},
 		{"one byte of many", 256 << 10, 1},
-		{"small", smallBody, smallBody - 1},
+		{"small", body.Small, body.Small - 1},
 		{"large", 256 << 10, 200 << 10},
 	} {
 		for name, wrapped := range map[string]func(http.Handler) http.Handler{"server's own": asIs, "opaque": opaquely} {
@@ -141,7 +142,7 @@ func TestWebhookBesideUnreadBodies(t *testing.T) {
 						synctest.Wait()
 					}
 					assert.LessOrEqual(t, w.kit.bodiesHeld(), int64(webhookSmall+webhookLarge))
-					assert.Equal(t, tt.sent > smallBody, refused > 0)
+					assert.Equal(t, tt.sent > body.Small, refused > 0)
 					assert.Equal(t, refused, w.outcomes.of(OutcomeBusy))
 					assert.Equal(t, 200, w.webhook(n))
 					for _, c := range conns {
@@ -159,10 +160,10 @@ func TestWebhookBesideUnreadBodies(t *testing.T) {
 func TestRoomForSmallBodies(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("alice").Attempt
-	w.kit.webhooks.large.used.Store(webhookLarge)
-	assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started, Note: strings.Repeat("x", smallBody)}))
-	assert.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started, Note: strings.Repeat("x", smallBody-500)}))
-	w.kit.webhooks.small.used.Store(webhookSmall)
+	require.True(t, w.kit.webhooks.Large.Take(webhookLarge))
+	assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started, Note: strings.Repeat("x", body.Small)}))
+	assert.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started, Note: strings.Repeat("x", body.Small-500)}))
+	require.True(t, w.kit.webhooks.Small.Take(webhookSmall))
 	assert.Equal(t, 503, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
 }
 
@@ -283,8 +284,8 @@ func (panics) Read([]byte) (int, error) { panic(http.ErrAbortHandler) }
 
 // bodiesHeld is the memory that bodies take.
 func (k *Kit) bodiesHeld() (n int64) {
-	for _, b := range []*bodies{&k.webhooks, &k.claims, &k.starts} {
-		n += b.small.used.Load() + b.large.used.Load()
+	for _, b := range []*body.Reader{&k.webhooks, &k.claims, &k.starts, &k.strangers} {
+		n += b.Held()
 	}
 	return n
 }

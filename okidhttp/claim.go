@@ -68,14 +68,14 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer k.claimTurns.Leave(turn, false)
-	body, bad := k.claims.read(w, r)
-	if bad != nil {
-		k.refuse(w, r, *bad)
+	body, err := k.claims.Read(w, r)
+	if err != nil {
+		k.refuse(w, r, err)
 		return
 	}
-	defer body.release()
+	defer body.Release()
 	ctx := r.Context()
-	id, err := verifier.VerifyClaim(ctx, body.bytes)
+	id, err := verifier.VerifyClaim(ctx, body.Bytes)
 	switch {
 	case err == nil:
 	case errors.Is(err, identity.ErrUnavailable):
@@ -91,7 +91,7 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemUnauthentic, nil)
 		return
 	}
-	body.release()
+	body.Release()
 	if !k.enter(w, r, &k.claimsInFlight) {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/body"
 	"github.com/okidkit/okidkit/internal/engine"
 	"github.com/okidkit/okidkit/internal/seal"
 	"github.com/okidkit/okidkit/internal/text"
@@ -27,8 +28,8 @@ type Kit struct {
 	csrf      *http.CrossOriginProtection
 	streams   streams
 
-	webhooks, claims                 bodies
-	starts, strangers                bodies // strangers: forms to start of whoever is not logged in
+	webhooks, claims                 body.Reader
+	starts, strangers                body.Reader // strangers: forms to start of whoever is not logged in
 	webhooksInFlight, claimsInFlight atomic.Int64
 	claimTurns                       engine.Turns
 }
@@ -54,10 +55,10 @@ func New(cfg Config) (*Kit, error) {
 		providers: cfg.Providers,
 		texts:     text.New(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),
-		webhooks:  bodies{most: cfg.MaxBody, within: webhookTime, small: room{size: webhookSmall}, large: room{size: webhookLarge}},
-		claims:    bodies{most: cfg.MaxBody, within: userTime, small: room{size: claimSmall}, large: room{size: claimLarge}},
-		starts:    bodies{most: maxStartBody, within: userTime, small: room{size: startSmall}, large: room{size: startLarge}},
-		strangers: bodies{most: maxStartBody, within: userTime, small: room{size: strangerSmall}, large: room{size: strangerLarge}},
+		webhooks:  body.Reader{Most: cfg.MaxBody, Within: webhookTime, Small: body.Room{Size: webhookSmall}, Large: body.Room{Size: webhookLarge}},
+		claims:    body.Reader{Most: cfg.MaxBody, Within: userTime, Small: body.Room{Size: claimSmall}, Large: body.Room{Size: claimLarge}},
+		starts:    body.Reader{Most: maxStartBody, Within: userTime, Small: body.Room{Size: startSmall}, Large: body.Room{Size: startLarge}},
+		strangers: body.Reader{Most: maxStartBody, Within: userTime, Small: body.Room{Size: strangerSmall}, Large: body.Room{Size: strangerLarge}},
 
 		claimTurns: engine.Turns{AtOnce: maxClaims, Most: maxClaimCrowd},
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/body"
 	"github.com/okidkit/okidkit/internal/engine"
 	"github.com/okidkit/okidkit/internal/text"
 )
@@ -78,11 +79,12 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	wish, bad, err := k.mount.readStartWish(w, r, bodies)
-	if bad != nil {
-		k.refuse(w, r, *bad)
+	wish, err := k.mount.readStartWish(w, r, bodies)
+	switch {
+	case errors.Is(err, body.ErrSlow), errors.Is(err, body.ErrBusy):
+		k.refuse(w, r, err)
 		return
-	} else if err != nil {
+	case err != nil:
 		k.problem(w, r, problemBadRequest, err)
 		return
 	}
@@ -203,21 +205,19 @@ func (m *mount) startWish(r *http.Request) startWish {
 }
 
 // readStartWish reads a body that is a form or JSON, and for what that does not say the
-// query. The problem says that the body cannot be had, the error that it cannot be used.
-func (m *mount) readStartWish(w http.ResponseWriter, r *http.Request, bodies *bodies) (wish startWish, bad *problem, err error) {
+// query.
+func (m *mount) readStartWish(w http.ResponseWriter, r *http.Request, bodies *body.Reader) (wish startWish, err error) {
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	parsed := mediaType == "application/x-www-form-urlencoded" && r.PostForm != nil || mediaType == "multipart/form-data" && r.MultipartForm != nil
 	if !parsed { // by somebody in front of us, who looks for a token of theirs
-		body, bad := bodies.read(w, r)
+		b, err := bodies.Read(w, r)
 		switch {
-		case bad == nil:
-			defer body.release()
-			r.Body = io.NopCloser(bytes.NewReader(body.bytes))
+		case err == nil:
+			defer b.Release()
+			r.Body = io.NopCloser(bytes.NewReader(b.Bytes))
 			defer func() { r.Body = http.NoBody }()
-		case bad.Code == problemSlowBody.Code, bad.Code == problemBusy.Code:
-			return wish, bad, nil
-		case bad.Code != problemBodyRead.Code: // which is as good as none
-			return wish, nil, errors.New(bad.Detail)
+		case !errors.Is(err, body.ErrRead): // which is as good as none
+			return wish, err
 		}
 	}
 	var said startWish
@@ -227,12 +227,12 @@ func (m *mount) readStartWish(w http.ResponseWriter, r *http.Request, bodies *bo
 		said, err = readStartForm(r, mediaType)
 	}
 	if err != nil {
-		return wish, nil, err
+		return wish, err
 	}
 	wish = m.startWish(r)
 	wish.returnTo = cmp.Or(m.returnTo(said.returnTo), wish.returnTo)
 	wish.locale = cmp.Or(text.Tag(said.locale), wish.locale)
-	return wish, nil, nil
+	return wish, nil
 }
 
 // readStartJSON reads an object. Its other members mean nothing, whatever they are.

@@ -122,13 +122,13 @@ func TestStartByFormOfManyStrangers(t *testing.T) {
 		r.Header.Set("Origin", origin)
 		return w.do(r, user).Code
 	}
-	require.True(t, w.kit.strangers.small.take(strangerSmall))
+	require.True(t, w.kit.strangers.Small.Take(strangerSmall))
 	assert.Equal(t, 503, form("", "https://app.example"))
 	assert.Equal(t, 303, form("alice", "https://app.example"))
-	w.kit.strangers.small.give(strangerSmall)
+	w.kit.strangers.Small.Give(strangerSmall)
 	assert.Equal(t, 303, form("", "https://app.example"))
 	assert.Equal(t, 403, form("", "https://evil.example"), "before anything is read")
-	assert.Zero(t, w.kit.strangers.small.used.Load())
+	assert.Zero(t, w.kit.strangers.Held())
 }
 
 func TestStartRefuses(t *testing.T) {

@@ -33,14 +33,14 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	body, bad := k.webhooks.read(w, r)
-	if bad != nil {
-		k.refuse(w, r, *bad)
+	body, err := k.webhooks.Read(w, r)
+	if err != nil {
+		k.refuse(w, r, err)
 		return
 	}
-	defer body.release()
+	defer body.Release()
 
-	n, err := verifier.VerifyWebhook(r.Header, body.bytes, k.cfg.Now())
+	n, err := verifier.VerifyWebhook(r.Header, body.Bytes, k.cfg.Now())
 	stale := errors.Is(err, identity.ErrStale)
 	switch {
 	case err == nil, stale:
@@ -53,7 +53,7 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemUnauthentic, nil)
 		return
 	}
-	body.release() // what is signed has a bound of its own
+	body.Release() // what is signed has a bound of its own
 	if !k.enter(w, r, &k.webhooksInFlight) {
 		return
 	}
