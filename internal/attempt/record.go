@@ -243,7 +243,7 @@ func (r *Record) Prune() {
 	grant := r.stored()
 	for _, lettered := range []bool{false, true} {
 		idle := func(a Attempt) bool {
-			return a.Status.Final() && !a.RuledOut && len(a.Outbox) == 0 && (grant == nil || a.Grant != grant) && len(a.Letters) > 0 == lettered
+			return a.Status.Final() && !a.RuledOut && a.ClaimID == "" && len(a.Outbox) == 0 && (grant == nil || a.Grant != grant) && len(a.Letters) > 0 == lettered
 		}
 		surplus := -MaxFinished
 		for _, a := range r.Attempts {

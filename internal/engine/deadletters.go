@@ -43,13 +43,13 @@ func (e *Engine) eachLetter(ctx context.Context, f func(attempt.Address, int64, 
 			} else if err != nil {
 				return err
 			}
-			a := s.Find(at.Attempt)
-			if a == nil || len(a.Letters) == 0 {
-				if err := e.rewriteList(ctx, shard, func(l *deadList) bool { return l.remove(at) }); err != nil {
+			if !s.hasLetters(at.Attempt) {
+				if err := e.unlist(ctx, at.Subject); err != nil {
 					return err
 				}
 				continue
 			}
+			a := s.Find(at.Attempt)
 			for _, l := range a.Letters {
 				if !f(at, l.Event, e.deadLetter(s, a, l)) {
 					return nil

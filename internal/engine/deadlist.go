@@ -59,15 +59,18 @@ func (e *Engine) loadList(ctx context.Context, shard int) (*deadList, error) {
 	return l, nil
 }
 
-// rewriteList changes a part of the list, unless change returns false.
-func (e *Engine) rewriteList(ctx context.Context, shard int, change func(*deadList) bool) error {
+// rewriteList changes a part of the list, unless change returns errUnchanged. If somebody
+// else wrote meanwhile, change is called again on what they wrote.
+func (e *Engine) rewriteList(ctx context.Context, shard int, change func(*deadList) error) error {
 	for range maxRounds {
 		l, err := e.loadList(ctx, shard)
 		if err != nil {
 			return err
 		}
-		if !change(l) {
+		if err := change(l); errors.Is(err, errUnchanged) {
 			return nil
+		} else if err != nil {
+			return err
 		}
 		err = e.write(ctx, listKey(shard), store.Write{
 			Value: l.encode(), Replaces: l.version, Version: randomNonZero(), TTL: e.cfg.Retention,
@@ -79,16 +82,19 @@ func (e *Engine) rewriteList(ctx context.Context, shard int, change func(*deadLi
 	return attempt.ErrInFlight
 }
 
-// listDeadLetters enters an attempt in the list.
+// listDeadLetters enters an attempt in the list. It writes also if the attempt is there
+// already, so that unlist, which may have read the record before, does not take it off.
 func (e *Engine) listDeadLetters(ctx context.Context, at attempt.Address) error {
 	var full bool
-	err := e.rewriteList(ctx, listShard(at.Subject), func(l *deadList) bool {
+	err := e.rewriteList(ctx, listShard(at.Subject), func(l *deadList) error {
 		i, listed := l.find(at)
-		if full = !listed && len(l.addresses) >= maxListed; full || listed {
-			return false
+		if full = !listed && len(l.addresses) >= maxListed; full {
+			return errUnchanged
 		}
-		l.addresses = slices.Insert(l.addresses, i, at)
-		return true
+		if !listed {
+			l.addresses = slices.Insert(l.addresses, i, at)
+		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -105,7 +111,7 @@ func (e *Engine) listDeadLetters(ctx context.Context, at attempt.Address) error 
 		return nil
 	})
 	if errors.Is(err, ErrGone) { // erased meanwhile, so that it must not be listed
-		return e.rewriteList(ctx, listShard(at.Subject), func(l *deadList) bool { return l.remove(at) })
+		return e.unlist(ctx, at.Subject)
 	}
 	return err
 }
@@ -122,27 +128,36 @@ func (e *Engine) Listed(ctx context.Context) (all []attempt.Address, err error) 
 	return all, nil
 }
 
-// unlist takes all attempts of a subject off the list.
+// unlist takes the attempts of a subject off the list that have no dead letters. The
+// record is read after the list, so that a letter which comes up meanwhile is listed by a
+// write that this one conflicts with.
 func (e *Engine) unlist(ctx context.Context, of attempt.SubjectHash) error {
-	return e.rewriteList(ctx, listShard(of), func(l *deadList) bool {
+	return e.rewriteList(ctx, listShard(of), func(l *deadList) error {
+		s, err := e.Load(ctx, of)
+		if err != nil {
+			return err
+		}
 		before := len(l.addresses)
-		l.addresses = slices.DeleteFunc(l.addresses, func(at attempt.Address) bool { return at.Subject == of })
-		return len(l.addresses) != before
+		l.addresses = slices.DeleteFunc(l.addresses, func(at attempt.Address) bool {
+			return at.Subject == of && !s.hasLetters(at.Attempt)
+		})
+		if len(l.addresses) == before {
+			return errUnchanged
+		}
+		return nil
 	})
+}
+
+// hasLetters reports whether an attempt is there and has dead letters.
+func (s *Snapshot) hasLetters(id attempt.ID) bool {
+	a := s.Find(id)
+	return a != nil && len(a.Letters) > 0
 }
 
 func (l *deadList) find(at attempt.Address) (i int, listed bool) {
 	return slices.BinarySearchFunc(l.addresses, at, func(a, b attempt.Address) int {
 		return cmp.Or(bytes.Compare(a.Subject[:], b.Subject[:]), bytes.Compare(a.Attempt[:], b.Attempt[:]))
 	})
-}
-
-func (l *deadList) remove(at attempt.Address) bool {
-	i, listed := l.find(at)
-	if listed {
-		l.addresses = slices.Delete(l.addresses, i, i+1)
-	}
-	return listed
 }
 
 func (l *deadList) encode() []byte {

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -286,7 +287,7 @@ func TestDeadListIsBounded(t *testing.T) {
 	at := w.start("alice")
 	shard := listShard(at.Subject)
 	set := func(addresses []attempt.Address) {
-		require.NoError(t, w.rewriteList(t.Context(), shard, func(list *deadList) bool { list.addresses = addresses; return true }))
+		require.NoError(t, w.rewriteList(t.Context(), shard, func(list *deadList) error { list.addresses = addresses; return nil }))
 	}
 	set(l.addresses)
 	w.host.fails = Permanent(errors.New("no such user"))
@@ -323,4 +324,67 @@ func TestCallbackErrorsAreScrubbed(t *testing.T) {
 	for _, personal := range []string{"user-1", "janssen", "xr123456"} {
 		assert.NotContains(t, string(bytes.ToLower([]byte(text))), personal)
 	}
+}
+
+// An attempt that has expired and is to have a verification which the user has claimed
+// stays in the record, however many finished ones there are, until it has it.
+func TestNotedClaimIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.provider.says["session1"] = identity.Verified
+	w.start("alice")
+	w.later(40 * time.Minute)
+	c := w.claimer("alice", "session1")
+	s, err := w.Load(t.Context(), c.hash)
+	require.NoError(t, err)
+	require.Equal(t, identity.Expired, s.Attempts[0].Status)
+	s, _, err = c.note(t.Context(), s)
+	require.NoError(t, err)
+	require.NoError(t, c.use(t.Context(), s.Attempts[0].ID)) // and the process dies
+	for i := range attempt.MaxFinished + 1 {
+		at := w.start("alice")
+		n := identity.Notice{Provider: "fake", Verification: identity.Verification{ID: fmt.Sprint("v", i), Status: identity.Failed}}
+		_, err := w.Deliver(t.Context(), at, n)
+		require.NoError(t, err)
+	}
+	w.later(time.Minute)
+	w.later(time.Minute)
+	assert.True(t, w.open("alice"))
+}
+
+// Whoever reads the list of dead letters takes off it what stands there without reason,
+// but no letter that has come up meanwhile.
+func TestLetterWhileTheListIsTidied(t *testing.T) {
+	w := newWorld(t)
+	at := w.start("alice")
+	giveUp := func(word identity.Status) {
+		t.Helper()
+		w.host.fails = Permanent(errors.New("no such user"))
+		outcome, err := w.webhook(at, word, "")
+		require.NoError(t, err)
+		require.Equal(t, attempt.DeadLetter, outcome)
+		w.later(time.Second)
+		w.host.fails = nil
+	}
+	giveUp(identity.Failed)
+	var ids []string
+	read := func() {
+		ids = nil
+		require.NoError(t, w.EachDeadLetter(t.Context(), func(l DeadLetter) bool { ids = append(ids, l.ID); return true }))
+	}
+	read()
+	require.Len(t, ids, 1)
+	require.NoError(t, w.ReplayDeadLetter(t.Context(), ids[0]))
+	w.store.afterGet = func(key string) { // the record, in which there is no letter
+		if key == at.Subject.Key() {
+			w.store.afterGet = nil
+			w.provider.says["v1"] = identity.Verified
+			giveUp(identity.Verified)
+		}
+	}
+	read()
+	read()
+	assert.Len(t, ids, 1)
+	require.NoError(t, w.unlist(t.Context(), at.Subject)) // of an Erase before the attempt began
+	read()
+	assert.Len(t, ids, 1)
 }

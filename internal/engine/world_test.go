@@ -177,14 +177,19 @@ func (h *host) words() (words []identity.Status) {
 // brokenStore fails when told to.
 type brokenStore struct {
 	store.Store
-	broken error
+	broken   error
+	afterGet func(key string) // nil: nothing happens
 }
 
 func (s *brokenStore) Get(ctx context.Context, key string) (store.Record, error) {
 	if s.broken != nil {
 		return store.Record{}, s.broken
 	}
-	return s.Store.Get(ctx, key)
+	rec, err := s.Store.Get(ctx, key)
+	if s.afterGet != nil {
+		s.afterGet(key)
+	}
+	return rec, err
 }
 
 func (s *brokenStore) Put(ctx context.Context, key string, w store.Write) error {
