@@ -155,7 +155,7 @@ func (p *Provider) Fetch(ctx context.Context, id string) (identity.Notice, error
 	if err != nil {
 		return identity.Notice{}, err
 	}
-	return identity.Notice{Provider: Name, Verification: r.Verification(), Fetched: true}, nil
+	return identity.Notice{Provider: Name, Verification: r.Verification()}, nil
 }
 
 // Result asks Checkin.com, with the secret key, how a verification stands, with one

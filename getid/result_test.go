@@ -72,7 +72,6 @@ func TestResult(t *testing.T) {
 			ID: id, Status: identity.Failed, DocumentType: "id-card", DocumentExpiry: identity.Date{Year: 2031, Month: 1, Day: 2},
 			FirstName: "JANE", LastName: "ROE", DocumentNumber: "Z1", DateOfBirth: identity.Date{Year: 1990, Month: 2, Day: 3}, Concerns: concerns,
 		},
-		Fetched: true,
 	}, notice))
 	assert.EqualValues(t, 2, v.keyfull.Load())
 	assert.EqualValues(t, 1, v.keyless.Load(), "the keys are asked for without the API key")

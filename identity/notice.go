@@ -32,9 +32,6 @@ type Notice struct {
 	// SignedBy names the key that authenticated the notice, never the key
 	// itself: "secret 1". Empty for a fetched notice.
 	SignedBy string
-	// Fetched is true if the notice is the answer to a question that was asked
-	// with the secret key, and false if it came by itself.
-	Fetched bool
 }
 
 // String names provider, event and verification.
@@ -51,7 +48,6 @@ func (n Notice) LogValue() slog.Value {
 		slog.String("event", n.Event),
 		slog.Any("verification", n.Verification),
 		slog.String("signed_by", n.SignedBy),
-		slog.Bool("fetched", n.Fetched),
 	)
 }
 

@@ -28,8 +28,7 @@ type Provider interface {
 	SDK(s Session, locale string) SDK
 
 	// Fetch asks the provider, with the secret key, how the verification with
-	// this id stands. The notice's Fetched is true, and its Verification.ID is
-	// id. [ErrNotFound] if the provider does not know it.
+	// this id stands. The notice's Verification.ID is id. [ErrNotFound] if the provider does not know it.
 	//
 	// One question is one request, which is not repeated: when to ask again is the
 	// caller's to say. A provider that has been asked too often is a

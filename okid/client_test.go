@@ -233,7 +233,6 @@ func TestFetch(t *testing.T) {
 		Verification: identity.Verification{ID: "ver_1", Status: identity.Verified, FirstName: "Jane"},
 		Reference:    "r-1",
 		Metadata:     map[string]string{"user_id": "u-1"},
-		Fetched:      true,
 	}, got)
 }
 

@@ -58,7 +58,6 @@ func readFetched(root *strictjson.Value) (identity.Notice, error) {
 		return identity.Notice{}, err
 	}
 	notice.Verification.Status = statusOfWord(word)
-	notice.Fetched = true
 	return notice, nil
 }
 

@@ -308,7 +308,7 @@ func TestClaimOfAnError(t *testing.T) {
 	v := person
 	v.ID, v.Status, v.Reason = "session1", identity.Failed, identity.ReasonError
 	v.Concerns = []identity.Concern{{ID: "DC030", Service: "doc-check", Status: "declined", Message: "Canary concern"}}
-	p.answers["session1"] = identity.Notice{Provider: "fake", Verification: v, Fetched: true}
+	p.answers["session1"] = identity.Notice{Provider: "fake", Verification: v}
 	w.host.failing(func(Event) error { return errors.New("away, says Canary concern") })
 	code, _ := w.claim("alice", `{"id":"session1"}`)
 	assert.Equal(t, 200, code, "what closes stands before the host knows")

@@ -950,7 +950,7 @@ func (p exploredProvider) Fetch(_ context.Context, id string) (identity.Notice, 
 	}
 	v := person
 	v.ID, v.Status = id, p.x.truth
-	return identity.Notice{Provider: "fake", Reference: p.x.attempt, Verification: v, Fetched: true}, nil
+	return identity.Notice{Provider: "fake", Reference: p.x.attempt, Verification: v}, nil
 }
 
 // TestExploreFindsBugs has the store, or the provider, behave as they would under a

@@ -158,7 +158,7 @@ func TestContradictions(t *testing.T) {
 		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
 		w.provider.answer(a, "v1", identity.Verified)
 		p, now := w.kit.engine.Policy(), w.clock.Now()
-		n := identity.Notice{Provider: "fake", Reference: a, Fetched: true, Verification: identity.Verification{ID: "v1", Status: identity.Review}}
+		n := identity.Notice{Provider: "fake", Reference: a, Verification: identity.Verification{ID: "v1", Status: identity.Review}}
 		before := attempt.Attempt{Provider: "fake", ProviderID: "v1", Status: identity.Started}
 		after := &w.record("alice").Attempts[0]
 		todo := p.Step(after, &attempt.Answer{Ask: before.Ask("v1"), Notice: n, Clock: now}, now)

@@ -351,7 +351,7 @@ func (p walkedProvider) Fetch(_ context.Context, id string) (identity.Notice, er
 			v.confirmed = true
 			w.running.asked = append(w.running.asked, v.id)
 		}
-		n = identity.Notice{Provider: p.name, Reference: v.reference, Verification: person, Fetched: true}
+		n = identity.Notice{Provider: p.name, Reference: v.reference, Verification: person}
 		n.Verification.ID, n.Verification.Status, n.Verification.DocumentExpiry = id, says, v.expiry
 	}
 	w.rest()

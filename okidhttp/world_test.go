@@ -349,7 +349,7 @@ func (p *fakeProvider) answer(reference, id string, s identity.Status) {
 	defer p.mu.Unlock()
 	v := person
 	v.ID, v.Status = id, s
-	p.answers[id] = identity.Notice{Provider: p.name, Reference: reference, Verification: v, Fetched: true}
+	p.answers[id] = identity.Notice{Provider: p.name, Reference: reference, Verification: v}
 }
 
 func (p *fakeProvider) asked() int {

@@ -62,7 +62,7 @@ func webhook(s identity.Status, note string) *Webhook {
 // answer is what the provider says to a question.
 func answer(ask *Ask, s identity.Status) *Answer {
 	n := webhook(s, "answer").Notice
-	n.Fetched, n.Digest = true, [32]byte{}
+	n.Digest = [32]byte{}
 	return &Answer{Ask: ask, Notice: n, Clock: testTime}
 }
 

@@ -144,7 +144,7 @@ func (p *provider) Fetch(_ context.Context, id string) (identity.Notice, error) 
 	case !ok:
 		return identity.Notice{}, identity.ErrNotFound
 	}
-	return identity.Notice{Provider: "fake", Verification: identity.Verification{ID: id, Status: s}, Fetched: true}, nil
+	return identity.Notice{Provider: "fake", Verification: identity.Verification{ID: id, Status: s}}, nil
 }
 
 // VerifyClaim makes it one that does not know references.
