@@ -25,17 +25,18 @@ const module = "github.com/okidkit/okidkit"
 // without a dot in its first part is a folder of ours. "json" is the JSON
 // library, for where a stranger's JSON is read.
 var mayImport = map[string][]string{
-	"identity":               {},
+	"identity":               {"internal/redact"},
 	"store":                  {},
 	"store/storetest":        {"store"},
 	"memstore":               {"store"},
 	"redisstore":             {"store", "github.com/redis/go-redis/v9"},
-	"okid":                   {"identity", "internal/apiclient", "internal/strictjson", "json"},
-	"getid":                  {"identity", "internal/apiclient", "internal/strictjson", "github.com/golang-jwt/jwt/v5"},
-	"okidhttp":               {"identity", "internal/attempt", "internal/body", "internal/engine", "internal/seal", "internal/text", "store"},
+	"okid":                   {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "json"},
+	"getid":                  {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "github.com/golang-jwt/jwt/v5"},
+	"okidhttp":               {"identity", "internal/attempt", "internal/body", "internal/engine", "internal/redact", "internal/seal", "internal/text", "store"},
 	"internal/attempt":       {"identity"},
 	"internal/body":          {},
 	"internal/engine":        {"identity", "internal/attempt", "internal/seal", "store"},
+	"internal/redact":        {},
 	"internal/seal":          {},
 	"okidtest":               {"identity", "okid"},
 	"internal/strictjson":    {},

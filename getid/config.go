@@ -44,6 +44,8 @@ const (
 // for one that lies in an unexported field of another struct: keep the
 // [Provider] and let go of the Config.
 type Config struct {
+	redacted[Config]
+
 	// APIKey authenticates calls to the result API. It comes from Checkin.com,
 	// and never goes to a browser.
 	APIKey string

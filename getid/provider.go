@@ -22,6 +22,8 @@ const DefaultLocale = "en"
 // Provider is GetID in the sign-up flow. Make it with [New]. It holds no
 // resources that must be closed, and is safe for concurrent use.
 type Provider struct {
+	redacted[Provider]
+
 	// The API key is captured by a function and lies nowhere else, so that
 	// whatever prints this struct by reflection prints an address.
 	authorize func(*http.Request)

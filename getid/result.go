@@ -47,7 +47,7 @@ type Result struct {
 
 // Check is the outcome of one check.
 type Check struct {
-	personal
+	redacted[Check]
 	Name    string // "docCheck"
 	Status  string
 	Comment string
@@ -55,14 +55,14 @@ type Check struct {
 
 // Document is one document, or the selfie, that the user showed.
 type Document struct {
-	personal
+	redacted[Document]
 	Name  string // "document", "selfie"
 	Files []File
 }
 
 // File is one picture of a [Document].
 type File struct {
-	personal
+	redacted[File]
 	Kind      string // "front", "back"
 	MediaType string
 	URI       string // who holds it can see the picture
@@ -70,7 +70,7 @@ type File struct {
 
 // Metadata is where the user was.
 type Metadata struct {
-	personal
+	redacted[Metadata]
 	Platform  string // "web"
 	IPAddress string
 	Country   string // ISO 3166-1 alpha-3
@@ -80,7 +80,7 @@ type Metadata struct {
 
 // Attributes are what was read from the document.
 type Attributes struct {
-	personal
+	redacted[Attributes]
 	DocumentType      string // "id-card"
 	FirstName         string // in upper case
 	OriginalFirstName string // as it is written

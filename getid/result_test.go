@@ -474,7 +474,7 @@ func TestRedaction(t *testing.T) {
 			assert.NotContains(t, out.String(), secret, name)
 		}
 	}
-	assert.Equal(t, "getid.Config(redacted) getid.Provider "+id+" failed getid: redacted", fmt.Sprint(config, " ", provider, " ", r, " ", r.Attributes))
+	assert.Equal(t, "getid.Config(redacted) getid.Provider(redacted) "+id+" failed getid.Attributes(redacted)", fmt.Sprint(config, " ", provider, " ", r, " ", r.Attributes))
 }
 
 // TestErrorsHoldNoSecret: an answer that echoes the key does not bring it into an

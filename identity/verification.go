@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/okidkit/okidkit/internal/redact"
 )
 
 // Verification is what a provider found out about one person. Everything but ID
@@ -57,28 +59,20 @@ const MaxText = 1 << 10
 // MaxConcerns is how many concerns a [Verification] has at most.
 const MaxConcerns = 32
 
+// redacted makes T print, log and marshal as its name alone.
+type redacted[T any] = redact.Type[T]
+
 // Concern is one thing that a provider found fault with, in the provider's own
 // words. Each is at most 256 bytes long, and empty if the provider did not tell.
 // A message may be about the person, so a concern prints, logs and marshals
 // without its content.
 type Concern struct {
+	redacted[Concern]
 	ID      string // "DC030"
 	Service string // what found it: "doc-check"
 	Status  string // what follows from it: "declined"
 	Message string // for people
 }
-
-// String is constant.
-func (Concern) String() string { return "identity.Concern(redacted)" }
-
-// Format prints String for every verb.
-func (c Concern) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
-
-// LogValue is String.
-func (c Concern) LogValue() slog.Value { return slog.StringValue(c.String()) }
-
-// MarshalText is String.
-func (c Concern) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // Field names a personal field of a [Verification].
 type Field string

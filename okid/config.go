@@ -46,6 +46,8 @@ const maxTolerance = 24 * time.Hour
 // for one that lies in an unexported field of another struct: keep the
 // [Provider] and let go of the Config.
 type Config struct {
+	redacted[Config]
+
 	// APIKey authenticates calls to okID's server API. It comes from the okID
 	// dashboard, and never goes to a browser.
 	APIKey string
@@ -104,6 +106,8 @@ type Config struct {
 // rotate without losing a webhook, let the windows of the old and the new one
 // overlap. Like [Config], it prints without the secret.
 type TimedSecret struct {
+	redacted[TimedSecret]
+
 	// Secret is the key, as in [Config.WebhookSecrets].
 	Secret string
 	// ID names the secret in notices and logs: up to 64 letters, digits, ".",

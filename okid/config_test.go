@@ -168,7 +168,7 @@ func TestRedaction(t *testing.T) {
 		}
 		assertNoSecret(t, name+" slog", b.String())
 	}
-	assert.Equal(t, "okid.Config(redacted) okid.TimedSecret(redacted) okid.Provider", fmt.Sprint(config, timed, provider))
+	assert.Equal(t, "okid.Config(redacted) okid.TimedSecret(redacted) okid.Provider(redacted)", fmt.Sprint(config, timed, provider))
 }
 
 func assertNoSecret(t *testing.T, how, text string) {

@@ -20,6 +20,8 @@ const DefaultLocale = "en"
 // Provider is okID's Verification API v1. Make it with [New]. It holds no
 // resources that must be closed, and is safe for concurrent use.
 type Provider struct {
+	redacted[Provider]
+
 	// The API key and the secrets are captured by functions and lie nowhere else,
 	// so that whatever prints this struct by reflection prints an address.
 	authorize func(*http.Request)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -21,6 +20,7 @@ import (
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/internal/engine"
+	"github.com/okidkit/okidkit/internal/redact"
 	"github.com/okidkit/okidkit/internal/seal"
 	"github.com/okidkit/okidkit/internal/text"
 	"github.com/okidkit/okidkit/store"
@@ -31,6 +31,8 @@ import (
 //
 // It prints and logs without its keys.
 type Config struct {
+	redacted[Config]
+
 	// Providers are the services that verify. The first is the default; another
 	// is chosen with ?provider=NAME. Required.
 	Providers []identity.Provider
@@ -238,19 +240,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-const redactedConfig = "okidhttp.Config{…}"
-
-// String tells nothing, since a Config holds keys.
-func (Config) String() string { return redactedConfig }
-
-// Format is String for every verb.
-func (Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedConfig) }
-
-// LogValue is String.
-func (Config) LogValue() slog.Value { return slog.StringValue(redactedConfig) }
-
-// MarshalText is String.
-func (Config) MarshalText() ([]byte, error) { return []byte(redactedConfig), nil }
+// redacted makes T print, log and marshal as its name alone.
+type redacted[T any] = redact.Type[T]
 
 // Limit says how long a subject must wait before another attempt. It gets the
 // times of the subject's last attempts, at most 32 of them, oldest first. 0 or
