@@ -13,7 +13,8 @@ import (
 // known, the provider is asked, once in two seconds; then the user goes to the
 // page that they wanted to see, to Config.AfterSuccess or Config.AfterError with
 // 303, or sees a page that moves on by itself. Somebody else, or the same user
-// where they are not logged in, sees a page that tells nothing.
+// where they are not logged in, sees a page that tells nothing. 503 with Retry-After: the
+// store is away, also if it can be read but [Config.RequireReturn] needs the return noted.
 func (k *Kit) Success() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, false) })
 }
@@ -60,7 +61,10 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 		return
 	}
 	if r.Method == http.MethodGet { // HEAD is a program's look, and nobody's return
-		a = k.engine.Return(ctx, at, s)
+		if a, err = k.engine.Return(ctx, at, s); err != nil {
+			k.storeAway(w, r, err)
+			return
+		}
 	}
 	k.sendOn(w, r, a, s.Now, stopped)
 }

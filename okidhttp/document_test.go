@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +86,60 @@ func TestUnreadableDatesAreReported(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, g.AgeOver, "nobody knows how old alice is")
 	assert.True(t, g.DocumentExpiry.Unreadable())
+
+	// Whoever has let it count does not, once the host is stricter.
+	w.kit = w.replica()
+	assert.Equal(t, 403, w.gate("alice"))
+}
+
+// It is told of however it became known: by a webhook, by the answer to a question, or by
+// one that settles what a webhook said, and then once.
+func TestUnreadableDatesAreReportedWhereverTheyStand(t *testing.T) {
+	odd := person
+	odd.ID, odd.Status, odd.DocumentExpiry, odd.DateOfBirth = "v1", identity.Verified, identity.UnreadableDate, identity.UnreadableDate
+	for name, become := range map[string]func(t *testing.T, change func(*Config)) *world{
+		"answer": func(t *testing.T, change func(*Config)) *world {
+			w := newWorld(t, change)
+			ref := w.start("alice").Attempt
+			require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Started}))
+			w.provider.answers["v1"] = identity.Notice{Reference: ref, Verification: odd}
+			w.later(refreshEvery)
+			return w
+		},
+		"confirmation": func(t *testing.T, change func(*Config)) *world {
+			w := newWorld(t, change, func(c *Config) { c.ConfirmByFetch = true })
+			ref := w.start("alice").Attempt
+			w.provider.answers["v1"] = identity.Notice{Reference: ref, Verification: odd}
+			require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+			return w
+		},
+		"webhook and confirmation": func(t *testing.T, change func(*Config)) *world {
+			w := newWorld(t, change, func(c *Config) { c.ConfirmByFetch = true })
+			ref := w.start("alice").Attempt
+			w.provider.answers["v1"] = identity.Notice{Reference: ref, Verification: odd}
+			require.Equal(t, 200, w.webhook(notice{
+				Reference: ref, ID: "v1", Status: identity.Verified, Expiry: odd.DocumentExpiry, Born: odd.DateOfBirth,
+			}))
+			return w
+		},
+		"claim": func(t *testing.T, change func(*Config)) *world {
+			w, p := newClaimWorld(t, change)
+			p.says("session1", identity.Verified)
+			n := p.answers["session1"]
+			n.Verification.DocumentExpiry, n.Verification.DateOfBirth = odd.DocumentExpiry, odd.DateOfBirth
+			p.answers["session1"] = n
+			w.claim("alice", `{"id":"session1"}`)
+			return w
+		},
+	} {
+		for _, allow := range []bool{false, true} {
+			w := become(t, func(c *Config) { c.AllowExpiredDocument = allow })
+			assert.Equal(t, allow, w.gate("alice") == 200, name)
+			for _, field := range []string{"document_expiry", "date_of_birth"} {
+				assert.Equal(t, 1, strings.Count(w.log.String(), `"field":"`+field+`"`), "%s, %s", name, field)
+			}
+		}
+	}
 }
 
 // A day ends where the host says that it does.

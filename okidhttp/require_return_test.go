@@ -88,6 +88,56 @@ func TestHeldIsContradicted(t *testing.T) {
 	assert.Equal(t, 403, w.gate("mallory"))
 }
 
+// Nor does what contradicts it close anything, or is told, before the provider was asked.
+func TestHeldIsContradictedInVain(t *testing.T) {
+	for _, denial := range []identity.Status{identity.Failed, identity.Expired} {
+		w, ref := relayed(t)
+		require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+		require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: denial}))
+		assert.Equal(t, 1, w.provider.asked(), denial)
+		assert.Empty(t, w.host.heard(), denial)
+		assert.Equal(t, "created", w.status("mallory", ref), denial)
+	}
+}
+
+// Whoever comes back to an attempt that has failed, and is held to be verified all the
+// same, is sent on as verified, also by a replica that would not have held it.
+func TestReturnToWhatHadFailed(t *testing.T) {
+	for _, requires := range []bool{true, false} {
+		w, ref := relayed(t, func(c *Config) { c.AfterSuccess, c.AfterError = "/in", "/out" })
+		require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Failed}))
+		require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+		w.later(time.Minute)
+		require.Equal(t, "failed", w.status("mallory", ref))
+		w.kit = w.replica(func(c *Config) { c.RequireReturn, c.AfterSuccess, c.AfterError = requires, "/in", "/out" })
+		assert.Equal(t, "/in", w.get("mallory", "/verify/success?attempt="+ref).Header().Get("Location"))
+		assert.Equal(t, 200, w.gate("mallory"))
+	}
+}
+
+// A return that cannot be noted is not taken for one that was: the user is told to try
+// again, and not led on.
+func TestReturnWhileTheStoreIsReadOnly(t *testing.T) {
+	for _, word := range []identity.Status{"", identity.Started, identity.Failed} {
+		w, ref := relayed(t)
+		if word != "" {
+			require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: word}))
+		}
+		healthy := w.kit
+		w.kit = w.replica(func(c *Config) { c.RequireReturn, c.Store = true, &readOnlyStore{Store: c.Store} })
+		rec := w.get("mallory", "/verify/success?attempt="+ref)
+		assert.Equal(t, 503, rec.Code, word)
+		assert.NotEmpty(t, rec.Header().Get("Retry-After"))
+		w.kit = healthy
+		w.provider.away = identity.ErrUnavailable
+		require.NotEqual(t, 503, w.get("mallory", "/verify/success?attempt="+ref).Code)
+		w.provider.away = nil
+		require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
+		w.later(time.Minute)
+		assert.Equal(t, 200, w.gate("mallory"), word)
+	}
+}
+
 // Nobody comes back in time: the attempt expires. Who comes later is still verified,
 // whether or not the provider can be asked.
 func TestHeldExpires(t *testing.T) {

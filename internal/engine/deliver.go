@@ -59,8 +59,9 @@ func (e *Engine) settled(ctx context.Context, at attempt.Address, n identity.Not
 }
 
 // Return notes that the subject came back, and asks the provider if that may change
-// anything. It returns the attempt as it then stands.
-func (e *Engine) Return(ctx context.Context, at attempt.Address, s *Snapshot) *attempt.Attempt {
+// anything. It returns the attempt as it then stands. An error means that the return,
+// for which a verification may wait, could not be noted.
+func (e *Engine) Return(ctx context.Context, at attempt.Address, s *Snapshot) (*attempt.Attempt, error) {
 	a := s.Find(at.Attempt)
 	in := attempt.Refresh{ID: a.ProviderID, Every: returnEvery, Returned: true}
 	switch {
@@ -68,24 +69,37 @@ func (e *Engine) Return(ctx context.Context, at attempt.Address, s *Snapshot) *a
 	case e.policy.RequireReturn && !a.Returned:
 		in.ID = "" // a final verdict may yet turn out to be another, and then waits for nobody
 	default:
-		return a
+		return a, nil
 	}
-	return e.Refresh(ctx, at, a, in)
+	now, err := e.refresh(ctx, at, a, in)
+	if err != nil && (a.Returned || !e.policy.RequireReturn) {
+		return a, nil
+	}
+	return now, err
 }
 
 // Refresh asks the provider for a user who waits, and returns the attempt as it then
 // stands, or a, which is what is known, if that cannot be found out.
 func (e *Engine) Refresh(ctx context.Context, at attempt.Address, a *attempt.Attempt, in attempt.Refresh) *attempt.Attempt {
+	now, err := e.refresh(ctx, at, a, in)
+	if err != nil {
+		return a
+	}
+	return now
+}
+
+// refresh is Refresh with an error if the attempt could not be written.
+func (e *Engine) refresh(ctx context.Context, at attempt.Address, a *attempt.Attempt, in attempt.Refresh) (*attempt.Attempt, error) {
 	ctx, cancel := context.WithTimeout(ctx, returnWait)
 	defer cancel()
 	res, err := e.process(ctx, at, nil, in)
-	if err != nil || res.Snapshot == nil {
-		return a
+	if res.Snapshot == nil {
+		return nil, err
 	}
-	if now := res.Snapshot.Find(at.Attempt); now != nil {
-		return now
+	if now := res.Snapshot.Find(at.Attempt); now != nil && err == nil {
+		return now, nil
 	}
-	return a
+	return a, nil
 }
 
 // Grant returns what a subject's verification grants, and nil if it has none that counts

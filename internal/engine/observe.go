@@ -202,14 +202,20 @@ func (l *Log) Kinds() int {
 
 // observeTodo tells what is worth telling of one step.
 func (e *Engine) observeTodo(ctx context.Context, at attempt.Address, in attempt.Input, todo attempt.Todo) {
-	if todo.News {
-		switch in := in.(type) {
-		case *attempt.Webhook:
-			e.observeOddities(ctx, at, &in.Notice.Verification)
-		case *attempt.Answer:
-			e.observeOddities(ctx, at, &in.Notice.Verification)
-		case *attempt.Claimed:
-			e.observeOddities(ctx, at, &in.Answer.Notice.Verification)
+	switch in := in.(type) {
+	case *attempt.Webhook:
+		if todo.News {
+			e.observeOddities(ctx, at, &in.Notice.Verification, nil)
+		}
+	case *attempt.Claimed:
+		if todo.News {
+			e.observeOddities(ctx, at, &in.Answer.Notice.Verification, nil)
+		}
+	case *attempt.Answer:
+		if work := in.Ask.Work; work != nil && in.Err == nil {
+			e.observeOddities(ctx, at, &in.Notice.Verification, work.Verification)
+		} else if todo.News {
+			e.observeOddities(ctx, at, &in.Notice.Verification, nil)
 		}
 	}
 	if todo.Refused != "" {
@@ -220,12 +226,13 @@ func (e *Engine) observeTodo(ctx context.Context, at attempt.Address, in attempt
 	}
 }
 
-// observeOddities tells what is odd about a verification that has just become known.
-func (e *Engine) observeOddities(ctx context.Context, at attempt.Address, v *identity.Verification) {
-	if v.DocumentExpiry.Unreadable() {
+// observeOddities tells what is odd about a verification that has just become known, and
+// was not in what was known of it before, which may be nil.
+func (e *Engine) observeOddities(ctx context.Context, at attempt.Address, v, before *identity.Verification) {
+	if v.DocumentExpiry.Unreadable() && (before == nil || !before.DocumentExpiry.Unreadable()) {
 		e.Observe(ctx, Unreadable, "attempt", at.Attempt, "field", "document_expiry")
 	}
-	if v.DateOfBirth.Unreadable() {
+	if v.DateOfBirth.Unreadable() && (before == nil || !before.DateOfBirth.Unreadable()) {
 		e.Observe(ctx, Unreadable, "attempt", at.Attempt, "field", "date_of_birth")
 	}
 }
