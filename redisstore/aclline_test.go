@@ -31,7 +31,7 @@ func TestDocumentedRights(t *testing.T) {
 			addr, ok := redistest.Server(t)
 			return []string{addr}, ok
 		},
-		"cluster": func(t *testing.T) ([]string, bool) { return redistest.Cluster(t) },
+		"cluster": func(t *testing.T) ([]string, bool) { return redistest.SharedCluster(t) },
 	}
 	for name, start := range servers {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +40,9 @@ func TestDocumentedRights(t *testing.T) {
 				return
 			}
 			for _, addr := range addrs {
-				require.NoError(t, connect(t, addr).Do(t.Context(), args...).Err())
+				node := connect(t, addr)
+				require.NoError(t, node.Do(t.Context(), args...).Err())
+				require.NoError(t, node.ACLLogReset(t.Context()).Err())
 			}
 			client := connectWith(t, &redis.UniversalOptions{Addrs: addrs, Username: "okidkit", Password: "PASSWORD", ContextTimeoutEnabled: true})
 			s := open(t, client)

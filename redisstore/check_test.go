@@ -39,14 +39,18 @@ func TestCheckOnRedis(t *testing.T) {
 }
 
 func TestCheckOnCluster(t *testing.T) {
-	addrs, ok := redistest.Cluster(t)
+	addrs, ok := redistest.SharedCluster(t)
 	if !ok {
 		return
 	}
 	s := open(t, connect(t, addrs...))
 	require.NoError(t, s.Check(t.Context()))
 	for _, addr := range addrs[1:] {
-		require.NoError(t, connect(t, addr).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err())
+		node := connect(t, addr)
+		require.NoError(t, node.ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err())
+		t.Cleanup(func() {
+			assert.NoError(t, node.ConfigSet(context.Background(), "maxmemory-policy", "noeviction").Err())
+		})
 	}
 	err := s.Check(t.Context())
 	require.ErrorIs(t, err, ErrEviction)

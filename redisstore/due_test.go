@@ -246,6 +246,7 @@ func TestDueWithoutOneMaster(t *testing.T) {
 	tests := map[string]func(*redistest.Process, testing.TB){"dead": (*redistest.Process).Kill, "frozen": (*redistest.Process).Freeze}
 	for name, strike := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			masters, _, ok := redistest.ReplicatedCluster(t, 0)
 			if !ok {
 				return

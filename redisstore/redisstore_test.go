@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,8 @@ import (
 	"github.com/okidkit/okidkit/store"
 	"github.com/okidkit/okidkit/store/storetest"
 )
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
@@ -60,6 +63,7 @@ func open(t testing.TB, c redis.UniversalClient, opts ...Option) *Store {
 }
 
 func TestStoreOnMiniredis(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		m := newMini(t)
 		fault := func() func() {
@@ -79,6 +83,7 @@ func onServer(t *testing.T, c redis.UniversalClient, faults ...func() func()) {
 }
 
 func TestStoreOnRedis(t *testing.T) {
+	t.Parallel()
 	addr, ok := redistest.Server(t)
 	if !ok {
 		return
@@ -96,7 +101,8 @@ func TestStoreOnRedis(t *testing.T) {
 }
 
 func TestStoreOnCluster(t *testing.T) {
-	addrs, ok := redistest.Cluster(t)
+	t.Parallel()
+	addrs, ok := redistest.SharedCluster(t)
 	if !ok {
 		return
 	}
@@ -264,7 +270,7 @@ func TestOneRoundTrip(t *testing.T) {
 }
 
 func TestOneRoundTripForEachMaster(t *testing.T) {
-	addrs, ok := redistest.Cluster(t)
+	addrs, ok := redistest.SharedCluster(t)
 	if !ok {
 		return
 	}
@@ -292,7 +298,7 @@ func TestScriptsAreLoadedAgain(t *testing.T) {
 			addr, ok := redistest.Server(t)
 			return []string{addr}, ok
 		},
-		"cluster": func(t *testing.T) ([]string, bool) { return redistest.Cluster(t) },
+		"cluster": func(t *testing.T) ([]string, bool) { return redistest.SharedCluster(t) },
 	}
 	for name, start := range servers {
 		t.Run(name, func(t *testing.T) {

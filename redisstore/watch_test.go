@@ -72,7 +72,7 @@ var serversToWatch = map[string]struct {
 		}
 		return []string{p.Addr}, true
 	}, 1},
-	"cluster": {func(t *testing.T) ([]string, bool) { return redistest.Cluster(t) }, shards},
+	"cluster": {func(t *testing.T) ([]string, bool) { return redistest.SharedCluster(t) }, shards},
 }
 
 // connectionsOf is how many Pub/Sub connections servers have.
@@ -400,7 +400,7 @@ func TestWatchAcrossVersions(t *testing.T) {
 
 // A Cluster moves a slot from one server to another while it is watched.
 func TestWatchFollowsSlot(t *testing.T) {
-	addrs, ok := redistest.Cluster(t)
+	addrs, ok := redistest.SharedCluster(t)
 	if !ok {
 		return
 	}

@@ -13,6 +13,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,7 +82,55 @@ func Cluster(t testing.TB) (addrs []string, ok bool) {
 	return addrs, ok
 }
 
-// ReplicatedCluster is [Cluster] with replicas of the first master, which are in step with it.
+// shared is the Cluster of all tests of this process that ask for the shared one.
+var shared struct {
+	addrs []string
+	ends  []func()
+}
+
+// SharedCluster is an empty [Cluster] that the tests of a package use one after the
+// other, since to start one takes seconds. A test leaves it as whole as it was. The
+// package's TestMain has to call [Main].
+func SharedCluster(t testing.TB) (addrs []string, ok bool) {
+	t.Helper()
+	if shared.addrs == nil {
+		if shared.addrs, ok = Cluster(lasting{t}); !ok {
+			return nil, false
+		}
+	}
+	for _, addr := range shared.addrs {
+		node := redis.NewClient(&redis.Options{Addr: addr})
+		must(t, node.FlushAll(t.Context()).Err())
+		must(t, node.Close())
+	}
+	return shared.addrs, true
+}
+
+// Main runs the tests of a package and ends what they shared.
+func Main(m *testing.M) (code int) {
+	code = m.Run()
+	for _, end := range slices.Backward(shared.ends) {
+		end()
+	}
+	return code
+}
+
+// lasting is a test whose servers outlast it.
+type lasting struct{ testing.TB }
+
+func (lasting) Context() context.Context { return context.Background() }
+
+func (lasting) Cleanup(end func()) { shared.ends = append(shared.ends, end) }
+
+func (l lasting) TempDir() string {
+	dir, err := os.MkdirTemp("", "redistest")
+	must(l.TB, err)
+	l.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// ReplicatedCluster is [Cluster] with replicas of the first master, which are in step
+// with it. If there are any, a server counts as failed after two seconds.
 func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, ok bool) {
 	t.Helper()
 	if _, ok := find(t); !ok {
@@ -88,11 +138,15 @@ func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, o
 	}
 	const slots = 16384
 	masters = make([]*Process, 3)
-	var first string // the arguments of CLUSTER MEET
 	var all []*Process
+	var meets [][]any // the commands that introduce a node
 	for i := range len(masters) + count {
 		bus := FreePort(t)
-		p, ok := Start(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--repl-diskless-sync-delay", "0")
+		args := []string{"--cluster-enabled", "yes", "--cluster-port", bus, "--repl-diskless-sync-delay", "0"}
+		if count > 0 {
+			args = append(args, "--cluster-node-timeout", "2000")
+		}
+		p, ok := Start(t, args...)
 		if !ok {
 			return nil, nil, false
 		}
@@ -105,16 +159,11 @@ func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, o
 		} else {
 			replicas = append(replicas, p)
 		}
+		for _, meet := range meets { // each, as they would tell each other only after seconds
+			must(t, node.Do(t.Context(), meet...).Err())
+		}
 		host, port, _ := net.SplitHostPort(p.Addr)
-		if i == 0 {
-			first = strings.Join([]string{host, port, bus}, " ")
-			continue
-		}
-		meet := []any{"CLUSTER", "MEET"}
-		for _, arg := range strings.Fields(first) {
-			meet = append(meet, arg)
-		}
-		must(t, node.Do(t.Context(), meet...).Err())
+		meets = append(meets, []any{"CLUSTER", "MEET", host, port, bus})
 	}
 	id, err := masters[0].client(t).ClusterMyID(t.Context()).Result()
 	must(t, err)
@@ -141,6 +190,64 @@ func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, o
 		}))
 	}
 	return masters, replicas, true
+}
+
+// SentinelMaster is what Sentinels of this package call the master.
+const SentinelMaster = "main"
+
+// Sentinel starts a master with two replicas, of which it needs one to write, and a
+// Sentinel that takes a server for failed after a second. The first server is the
+// master.
+func Sentinel(t testing.TB) (servers []*Process, sentinel string, ok bool) {
+	t.Helper()
+	path, ok := find(t)
+	if !ok {
+		return nil, "", false
+	}
+	for i := range 3 {
+		args := []string{"--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-diskless-sync-delay", "0"}
+		if i > 0 {
+			host, port, _ := net.SplitHostPort(servers[0].Addr)
+			args = append(args, "--replicaof", host, port)
+		}
+		p, ok := Start(t, args...)
+		if !ok {
+			return nil, "", false
+		}
+		servers = append(servers, p)
+	}
+	for _, p := range servers[1:] {
+		must(t, poll(t.Context(), func() error {
+			return says(p.client(t).Info(t.Context(), "replication"), "master_link_status:up")
+		}))
+	}
+	must(t, poll(t.Context(), func() error { // it counts them once a second
+		return says(servers[0].client(t).Info(t.Context(), "replication"), "min_slaves_good_slaves:2")
+	}))
+
+	host, port, _ := net.SplitHostPort(servers[0].Addr)
+	own := FreePort(t)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	must(t, os.WriteFile(file, fmt.Appendf(nil, `bind 127.0.0.1
+port %[1]s
+sentinel monitor %[2]s %[3]s %[4]s 1
+sentinel down-after-milliseconds %[2]s 1000
+sentinel failover-timeout %[2]s 5000
+sentinel parallel-syncs %[2]s 2
+`, own, SentinelMaster, host, port), 0o600))
+	s := &Process{Addr: net.JoinHostPort("127.0.0.1", own)}
+	must(t, s.run(t, exec.Command(path, file, "--sentinel")))
+	t.Cleanup(s.kill)
+	watch := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
+	defer func() { _ = watch.Close() }()
+	must(t, poll(t.Context(), func() error {
+		replicas, err := watch.Replicas(t.Context(), SentinelMaster).Result()
+		if err == nil && (len(replicas) != 2 || replicas[0]["master-link-status"] != "ok" || replicas[1]["master-link-status"] != "ok") {
+			err = fmt.Errorf("not two replicas: %v", replicas)
+		}
+		return err
+	}))
+	return servers, s.Addr, true
 }
 
 // says returns an error unless the answer has all these lines.
