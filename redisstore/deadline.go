@@ -34,10 +34,20 @@ func await[T any](ctx context.Context, s *Store, op string, f func() (T, error))
 	if err == nil {
 		return value, nil
 	}
+	reload(ctx, s.client)
 	if ended := endOf(ctx, err); ended != nil && !errors.Is(err, ended) {
 		err = fmt.Errorf("%w: %w", ended, err)
 	}
 	return value, fmt.Errorf("redisstore: %s: %w", op, err)
+}
+
+// reload has the client of a Cluster ask anew which server has which slot, in the
+// background and a few times a second at most. By itself go-redis does so where a server
+// redirects it, and once a minute: a master that is gone redirects nobody.
+func reload(ctx context.Context, client redis.UniversalClient) {
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		cluster.ReloadState(ctx)
+	}
 }
 
 // detach calls f in a goroutine, and leaves it alone when ctx ends first. The

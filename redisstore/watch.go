@@ -127,6 +127,9 @@ func (l *listener) run(ctx context.Context) {
 		if l.connection(ctx) {
 			pause = minPause
 		}
+		if ctx.Err() == nil {
+			reload(ctx, l.client) // else it may be the same server again, which has the slot no more
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -163,13 +166,6 @@ func (l *listener) connection(ctx context.Context) (worked bool) {
 			l.received(msg)
 		case redis.HasErrorPrefix(err, "unknown command"):
 			l.begin(false)
-		case redis.HasErrorPrefix(err, "MOVED"):
-			// The next connection would go to the same server, for as long as no
-			// command of another call is told that the slot has moved.
-			if cluster, ok := l.client.(*redis.ClusterClient); ok {
-				cluster.ReloadState(ctx)
-			}
-			return worked
 		default:
 			return worked
 		}
