@@ -180,6 +180,13 @@ func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, o
 			return says(p.client(t).Info(t.Context(), "replication"), "master_link_status:up")
 		}))
 	}
+	must(t, poll(t.Context(), func() error { // it sends them nothing before they have answered once
+		info, err := masters[0].client(t).Info(t.Context(), "replication").Result()
+		if err == nil && (strings.Count(info, "state=online") != count || strings.Contains(info, ",offset=0,")) {
+			err = fmt.Errorf("not %d replicas in\n%s", count, info)
+		}
+		return err
+	}))
 	for _, p := range all { // one that has not heard of a replica lets it not take over
 		must(t, poll(t.Context(), func() error {
 			nodes, err := p.client(t).ClusterNodes(t.Context()).Result()
