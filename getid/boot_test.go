@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/testenv"
 )
 
 // bootPage runs the boot function with a script that is what each scenario says,
@@ -46,14 +47,7 @@ for (const name in scenarios) {
 </script>`
 
 func TestBoot(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("the browser test needs chromium")
-		}
-		t.Log("there is no chromium here: nothing was tested")
-		return
-	}
+	chromium := testenv.Program(t, "chromium")
 	sdk := newProvider(t, newVendor()).SDK(identity.Session{}, "nl")
 	config, err := json.Marshal(sdk.Config)
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
 )
@@ -55,10 +56,7 @@ addEventListener("DOMContentLoaded", () => {
 </script><body></body></html>`
 
 func TestBrowser(t *testing.T) {
-	chromium, ok := findChromium(t)
-	if !ok {
-		return
-	}
+	chromium := testenv.Program(t, "chromium")
 
 	tests := []struct {
 		name    string
@@ -128,19 +126,6 @@ func TestBrowser(t *testing.T) {
 			browse(t, chromium, host.URL+"/", reports, want)
 		})
 	}
-}
-
-// findChromium looks for the browser.
-func findChromium(t *testing.T) (path string, ok bool) {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil && os.Getenv("CI") == "true" {
-		t.Fatal("the browser test needs chromium")
-	}
-	if err != nil {
-		t.Log("there is no chromium here: nothing was tested")
-	}
-	return path, err == nil
 }
 
 // browse opens a page in Chromium, and asserts that it reports what is wanted, in

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -43,10 +44,7 @@ window.onCheckinLoad = (checkin) => {
 </script><script src="%s" async></script></body></html>`
 
 func TestGetIDBrowser(t *testing.T) {
-	chromium, ok := findChromium(t)
-	if !ok {
-		return
-	}
+	chromium := testenv.Program(t, "chromium")
 
 	tests := []struct {
 		name    string

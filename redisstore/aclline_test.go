@@ -26,19 +26,13 @@ func TestDocumentedRights(t *testing.T) {
 	for _, arg := range strings.Fields(line) {
 		args = append(args, arg)
 	}
-	servers := map[string]func(t *testing.T) ([]string, bool){
-		"server": func(t *testing.T) ([]string, bool) {
-			addr, ok := redistest.Server(t)
-			return []string{addr}, ok
-		},
-		"cluster": func(t *testing.T) ([]string, bool) { return redistest.SharedCluster(t) },
+	servers := map[string]func(t *testing.T) []string{
+		"server":  func(t *testing.T) []string { return []string{redistest.Server(t)} },
+		"cluster": func(t *testing.T) []string { return redistest.SharedCluster(t) },
 	}
 	for name, start := range servers {
 		t.Run(name, func(t *testing.T) {
-			addrs, ok := start(t)
-			if !ok {
-				return
-			}
+			addrs := start(t)
 			for _, addr := range addrs {
 				node := connect(t, addr)
 				require.NoError(t, node.Do(t.Context(), args...).Err())

@@ -19,11 +19,7 @@ const lifetime = 24 * time.Hour
 // and as many plain values under the same names after "plain:". It returns the
 // keys in random order.
 func filled(b *testing.B, n int) (*Store, redis.UniversalClient, []string) {
-	addr, ok := redistest.Server(b)
-	if !ok {
-		b.FailNow()
-	}
-	client := connect(b, addr)
+	client := connect(b, redistest.Server(b))
 	s := open(b, client)
 	keys := make([]string, n)
 	value := make([]byte, 700)

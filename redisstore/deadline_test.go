@@ -56,10 +56,7 @@ func TestFrozenServer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, ok := redistest.Start(t)
-			if !ok {
-				return
-			}
+			p := redistest.Start(t)
 			before := goleak.IgnoreCurrent()
 			tt.opts.Addrs, tt.opts.ReadTimeout = []string{p.Addr}, patient
 			client := redis.NewUniversalClient(&tt.opts)
@@ -96,10 +93,7 @@ func TestFrozenServer(t *testing.T) {
 
 // Calls that were given up do not pile up, however many there are.
 func TestGivenUpCallsAreBounded(t *testing.T) {
-	p, ok := redistest.Start(t)
-	if !ok {
-		return
-	}
+	p := redistest.Start(t)
 	const poolSize = 3
 	s := open(t, connectWith(t, &redis.UniversalOptions{Addrs: []string{p.Addr}, ReadTimeout: patient, PoolSize: poolSize}))
 	each(s, t.Context(), func(_ string, err error) { require.NoError(t, err) })
@@ -133,10 +127,7 @@ func allStacks() string {
 // A value belongs to the caller again when Put returns, also before go-redis has
 // sent it. The race detector sees it if not.
 func TestGivenUpPutLeavesValueAlone(t *testing.T) {
-	p, ok := redistest.Start(t)
-	if !ok {
-		return
-	}
+	p := redistest.Start(t)
 	s := open(t, connectWith(t, &redis.UniversalOptions{Addrs: []string{p.Addr}, ReadTimeout: patient}))
 	each(s, t.Context(), func(_ string, err error) { require.NoError(t, err) })
 	p.Freeze(t)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -38,10 +39,7 @@ func numbered(name string, n int) (keys []string) {
 // A shard with very many entries of records that are gone is worked off in parts,
 // and the records that are due stand behind all of them.
 func TestManyExpired(t *testing.T) {
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
+	addr := redistest.Server(t)
 	client := connect(t, addr)
 	s := open(t, client)
 	shard := shardOf("k")
@@ -100,10 +98,7 @@ func TestPoisonInIndex(t *testing.T) {
 }
 
 func TestManyForeignValuesStarveNobody(t *testing.T) {
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
+	addr := redistest.Server(t)
 	client := connect(t, addr)
 	s := open(t, client)
 	shard := shardOf("k")
@@ -211,10 +206,7 @@ func TestSweepLeavesWhatChanged(t *testing.T) {
 // An index that is something else refuses every write as a whole, also when it is
 // repeated, and holds up no other shard.
 func TestForeignIndex(t *testing.T) {
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
+	addr := redistest.Server(t)
 	client := connect(t, addr)
 	s := open(t, client)
 	shard := shardOf("k")
@@ -243,14 +235,12 @@ func TestForeignIndex(t *testing.T) {
 
 // While one master of a Cluster is away, Due has the keys of the others.
 func TestDueWithoutOneMaster(t *testing.T) {
+	testenv.Long(t)
 	tests := map[string]func(*redistest.Process, testing.TB){"dead": (*redistest.Process).Kill, "frozen": (*redistest.Process).Freeze}
 	for name, strike := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			masters, _, ok := redistest.ReplicatedCluster(t, 0)
-			if !ok {
-				return
-			}
+			masters, _ := redistest.ReplicatedCluster(t, 0)
 			client := connectWith(t, &redis.UniversalOptions{
 				Addrs: []string{masters[0].Addr, masters[1].Addr, masters[2].Addr}, ContextTimeoutEnabled: true, ReadTimeout: 100 * time.Millisecond,
 			})

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/store"
 	"github.com/okidkit/okidkit/store/storetest"
 )
@@ -63,6 +65,9 @@ func open(t testing.TB, c redis.UniversalClient, opts ...Option) *Store {
 }
 
 func TestStoreOnMiniredis(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err == nil { // which says the same, sooner
+		testenv.Long(t)
+	}
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		m := newMini(t)
@@ -84,10 +89,7 @@ func onServer(t *testing.T, c redis.UniversalClient, faults ...func() func()) {
 
 func TestStoreOnRedis(t *testing.T) {
 	t.Parallel()
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
+	addr := redistest.Server(t)
 	admin := connect(t, addr)
 	allow(t, admin, "on >password ~* &* +@all")
 	var faults []func() func()
@@ -101,11 +103,9 @@ func TestStoreOnRedis(t *testing.T) {
 }
 
 func TestStoreOnCluster(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	addrs, ok := redistest.SharedCluster(t)
-	if !ok {
-		return
-	}
+	addrs := redistest.SharedCluster(t)
 	onServer(t, connect(t, addrs...))
 }
 
@@ -194,10 +194,7 @@ func TestMillis(t *testing.T) {
 
 // Real servers refuse lifetimes that overflow.
 func TestLongLivesOnRedis(t *testing.T) {
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
+	addr := redistest.Server(t)
 	client := connect(t, addr)
 	s := open(t, client)
 	for _, ttl := range []time.Duration{1, 10 * 365 * 24 * time.Hour, math.MaxInt64} {
@@ -270,10 +267,7 @@ func TestOneRoundTrip(t *testing.T) {
 }
 
 func TestOneRoundTripForEachMaster(t *testing.T) {
-	addrs, ok := redistest.SharedCluster(t)
-	if !ok {
-		return
-	}
+	addrs := redistest.SharedCluster(t)
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = cluster.Close() })
 	var c trips
@@ -293,19 +287,13 @@ func TestOneRoundTripForEachMaster(t *testing.T) {
 
 // Servers forget scripts, when they restart or fail over or are told to.
 func TestScriptsAreLoadedAgain(t *testing.T) {
-	servers := map[string]func(t *testing.T) ([]string, bool){
-		"server": func(t *testing.T) ([]string, bool) {
-			addr, ok := redistest.Server(t)
-			return []string{addr}, ok
-		},
-		"cluster": func(t *testing.T) ([]string, bool) { return redistest.SharedCluster(t) },
+	servers := map[string]func(t *testing.T) []string{
+		"server":  func(t *testing.T) []string { return []string{redistest.Server(t)} },
+		"cluster": func(t *testing.T) []string { return redistest.SharedCluster(t) },
 	}
 	for name, start := range servers {
 		t.Run(name, func(t *testing.T) {
-			addrs, ok := start(t)
-			if !ok {
-				return
-			}
+			addrs := start(t)
 			client := connect(t, addrs...)
 			s := open(t, client)
 			for range 2 {
@@ -355,10 +343,7 @@ func TestServerErrors(t *testing.T) {
 }
 
 func TestReplicaIsReadOnly(t *testing.T) {
-	p, ok := redistest.Start(t, "--replicaof", "127.0.0.1", "1")
-	if !ok {
-		return
-	}
+	p := redistest.Start(t, "--replicaof", "127.0.0.1", "1")
 	s := open(t, connect(t, p.Addr))
 	assert.ErrorContains(t, s.Put(t.Context(), "k", keeps("v")), "READONLY")
 	assert.ErrorContains(t, s.Delete(t.Context(), "k"), "READONLY")
@@ -367,10 +352,7 @@ func TestReplicaIsReadOnly(t *testing.T) {
 
 // Without memory a Put fails and changes nothing, and the others go on.
 func TestOutOfMemory(t *testing.T) {
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
+	addr := redistest.Server(t)
 	client := connect(t, addr)
 	s := open(t, client)
 	require.NoError(t, s.Put(t.Context(), "k", keeps("v")))

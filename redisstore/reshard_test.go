@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -135,10 +136,8 @@ func due(ctx context.Context, s *Store, shard int) ([]string, error) {
 // While a slot is on its way from one server to another, every answer is right or an
 // error, and afterwards nothing is lost that was acknowledged.
 func TestHalfMovedSlots(t *testing.T) {
-	addrs, ok := redistest.Cluster(t)
-	if !ok {
-		return
-	}
+	testenv.Long(t)
+	addrs := redistest.Cluster(t)
 	s := open(t, connectWith(t, &redis.UniversalOptions{
 		Addrs: addrs, ContextTimeoutEnabled: true, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 5 * time.Millisecond,
 	}))
@@ -262,10 +261,8 @@ func TestHalfMovedSlots(t *testing.T) {
 // of none, it says that there is nothing where there is. That does not last, so that
 // Due takes nothing away for it.
 func TestForgottenMove(t *testing.T) {
-	masters, replicas, ok := redistest.ReplicatedCluster(t, 1)
-	if !ok {
-		return
-	}
+	testenv.Long(t)
+	masters, replicas := redistest.ReplicatedCluster(t, 1)
 	addrs := []string{masters[0].Addr, masters[1].Addr, masters[2].Addr}
 	s := open(t, connect(t, addrs...))
 	s.pause = time.Millisecond
@@ -331,10 +328,7 @@ func TestForgottenMove(t *testing.T) {
 // The keys of a half-moved slot, of which most likely nothing can be done, come
 // after those of all others.
 func TestHalfMovedSlotHoldsUpNobody(t *testing.T) {
-	addrs, ok := redistest.SharedCluster(t)
-	if !ok {
-		return
-	}
+	addrs := redistest.SharedCluster(t)
 	s := open(t, connect(t, addrs...))
 	const shard, other = 3, 4
 	// The stuck ones have been due for longest, and are more than Due looks at in one go.

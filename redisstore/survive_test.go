@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -155,11 +156,9 @@ func isSubset(part, all []string) bool {
 // A Cluster is resharded under load, and each time interrupted at another point. Due is
 // right or an error, the other shards go on, and nothing is lost.
 func TestInterruptedReshards(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	addrs, ok := redistest.Cluster(t)
-	if !ok {
-		return
-	}
+	addrs := redistest.Cluster(t)
 	s := open(t, impatient(t, addrs))
 	nodes := nodesOf(t, addrs)
 	const reshards, perShard = 10, 100
@@ -243,35 +242,27 @@ func impatient(t *testing.T, addrs []string) redis.UniversalClient {
 // what had been for less than a second, which Redis does not promise to keep, and
 // the store goes on by itself, soon and without a restart, also when the old master is back.
 func TestFailover(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	cluster := func(t *testing.T) (*redistest.Process, redis.UniversalClient, bool) {
-		masters, _, ok := redistest.ReplicatedCluster(t, 1)
-		if !ok {
-			return nil, nil, false
-		}
-		return masters[0], impatient(t, []string{masters[0].Addr, masters[1].Addr, masters[2].Addr}), true
+	cluster := func(t *testing.T) (*redistest.Process, redis.UniversalClient) {
+		masters, _ := redistest.ReplicatedCluster(t, 1)
+		return masters[0], impatient(t, []string{masters[0].Addr, masters[1].Addr, masters[2].Addr})
 	}
-	sentinel := func(t *testing.T) (*redistest.Process, redis.UniversalClient, bool) {
-		servers, sentinel, ok := redistest.Sentinel(t)
-		if !ok {
-			return nil, nil, false
-		}
+	sentinel := func(t *testing.T) (*redistest.Process, redis.UniversalClient) {
+		servers, sentinel := redistest.Sentinel(t)
 		client := redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: redistest.SentinelMaster, SentinelAddrs: []string{sentinel},
 			ContextTimeoutEnabled: true, ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond, DialTimeout: 200 * time.Millisecond,
 		})
 		t.Cleanup(func() { _ = client.Close() })
-		return servers[0], client, true
+		return servers[0], client
 	}
-	servers := map[string]func(t *testing.T) (*redistest.Process, redis.UniversalClient, bool){"Cluster": cluster, "Sentinel": sentinel}
+	servers := map[string]func(t *testing.T) (*redistest.Process, redis.UniversalClient){"Cluster": cluster, "Sentinel": sentinel}
 	for name, start := range servers {
 		for _, frozen := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, frozen: %v", name, frozen), func(t *testing.T) {
 				t.Parallel()
-				master, client, ok := start(t)
-				if !ok {
-					return
-				}
+				master, client := start(t)
 				s := open(t, client)
 				s.pingEvery = patience
 				w := startWriters(t, s)

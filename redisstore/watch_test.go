@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -50,29 +51,20 @@ func drain(w <-chan struct{}) {
 }
 
 // old starts a server that does not know the commands of version 7.
-func old(t testing.TB) (*redistest.Process, bool) {
+func old(t testing.TB) *redistest.Process {
 	return redistest.Start(t, "--rename-command", "SSUBSCRIBE", "", "--rename-command", "SPUBLISH", "")
 }
 
 // serversToWatch are the kinds of servers that differ in their Pub/Sub. The number of
 // connections is the greatest that watches of all keys may have.
 var serversToWatch = map[string]struct {
-	start       func(t *testing.T) ([]string, bool)
+	start       func(t *testing.T) []string
 	connections int
 }{
-	"miniredis": {func(t *testing.T) ([]string, bool) { return []string{newMini(t).Addr()}, true }, 1},
-	"server": {func(t *testing.T) ([]string, bool) {
-		addr, ok := redistest.Server(t)
-		return []string{addr}, ok
-	}, 1},
-	"server without shard channels": {func(t *testing.T) ([]string, bool) {
-		p, ok := old(t)
-		if !ok {
-			return nil, false
-		}
-		return []string{p.Addr}, true
-	}, 1},
-	"cluster": {func(t *testing.T) ([]string, bool) { return redistest.SharedCluster(t) }, shards},
+	"miniredis":                     {func(t *testing.T) []string { return []string{newMini(t).Addr()} }, 1},
+	"server":                        {func(t *testing.T) []string { return []string{redistest.Server(t)} }, 1},
+	"server without shard channels": {func(t *testing.T) []string { return []string{old(t).Addr} }, 1},
+	"cluster":                       {func(t *testing.T) []string { return redistest.SharedCluster(t) }, shards},
 }
 
 // connectionsOf is how many Pub/Sub connections servers have.
@@ -88,10 +80,7 @@ func connectionsOf(t testing.TB, addrs []string) (n int) {
 func TestWatchAcrossProcesses(t *testing.T) {
 	for name, server := range serversToWatch {
 		t.Run(name, func(t *testing.T) {
-			addrs, ok := server.start(t)
-			if !ok {
-				return
-			}
+			addrs := server.start(t)
 			for _, protocol := range []int{2, 3} {
 				here := open(t, connectWith(t, &redis.UniversalOptions{Addrs: addrs, Protocol: protocol}))
 				there := open(t, connect(t, addrs...))
@@ -117,10 +106,7 @@ func TestWatchConnections(t *testing.T) {
 			continue // does not list its clients
 		}
 		t.Run(name, func(t *testing.T) {
-			addrs, ok := server.start(t)
-			if !ok {
-				return
-			}
+			addrs := server.start(t)
 			before := goleak.IgnoreCurrent()
 			client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: addrs})
 			s := open(t, client)
@@ -153,10 +139,7 @@ func TestWatchConnections(t *testing.T) {
 
 // A key that nobody watches any more leaves no subscription, though others do.
 func TestWatchUnsubscribes(t *testing.T) {
-	p, ok := redistest.Start(t)
-	if !ok {
-		return
-	}
+	p := redistest.Start(t)
 	client := connect(t, p.Addr)
 	s := open(t, client)
 	of := func(key string) int64 {
@@ -180,10 +163,7 @@ func TestWatchUnsubscribes(t *testing.T) {
 func TestPublishes(t *testing.T) {
 	for name, server := range serversToWatch {
 		t.Run(name, func(t *testing.T) {
-			addrs, ok := server.start(t)
-			if !ok {
-				return
-			}
+			addrs := server.start(t)
 			client := connect(t, addrs...)
 			s := open(t, client)
 			subscribe := client.SSubscribe
@@ -228,10 +208,7 @@ func TestWatchWithoutPermission(t *testing.T) {
 		"channels": "resetchannels", "commands": "-@pubsub", "sharded commands": "-spublish -ssubscribe", "all": "resetchannels -@pubsub",
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, ok := redistest.Start(t)
-			if !ok {
-				return
-			}
+			p := redistest.Start(t)
 			admin := connect(t, p.Addr)
 			allow(t, admin, "on >password ~okidkit:* &okidkit:* +@all "+missing)
 			client := connectAs(t, p.Addr)
@@ -273,10 +250,7 @@ func TestWatchReconnects(t *testing.T) {
 			continue // cannot kill
 		}
 		t.Run(name, func(t *testing.T) {
-			addrs, ok := server.start(t)
-			if !ok {
-				return
-			}
+			addrs := server.start(t)
 			s := open(t, connect(t, addrs...))
 			a, b := watch(t, t.Context(), s, "a"), watch(t, t.Context(), s, "b")
 			signalled(t, a)
@@ -312,10 +286,7 @@ func TestWatchBeforeServer(t *testing.T) {
 func TestWatchFrozenServer(t *testing.T) {
 	for _, timeout := range []time.Duration{patience, -1, -2} {
 		t.Run(fmt.Sprint(timeout), func(t *testing.T) {
-			p, ok := redistest.Start(t)
-			if !ok {
-				return
-			}
+			p := redistest.Start(t)
 			before := goleak.IgnoreCurrent()
 			client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{p.Addr}, ReadTimeout: timeout, WriteTimeout: timeout})
 			s := open(t, client)
@@ -345,10 +316,7 @@ func TestWatchFrozenServer(t *testing.T) {
 
 // Pings keep a connection on which nothing happens.
 func TestWatchQuietly(t *testing.T) {
-	p, ok := redistest.Start(t)
-	if !ok {
-		return
-	}
+	p := redistest.Start(t)
 	client := connect(t, p.Addr)
 	s := open(t, client)
 	s.pingEvery = patience
@@ -368,14 +336,8 @@ func TestWatchQuietly(t *testing.T) {
 
 // A server may be replaced by one of another version.
 func TestWatchAcrossVersions(t *testing.T) {
-	before, ok := old(t)
-	if !ok {
-		return
-	}
-	after, ok := redistest.Start(t)
-	if !ok {
-		return
-	}
+	before := old(t)
+	after := redistest.Start(t)
 	var current atomic.Pointer[redistest.Process]
 	current.Store(before)
 	s := open(t, connectWith(t, &redis.UniversalOptions{
@@ -400,10 +362,7 @@ func TestWatchAcrossVersions(t *testing.T) {
 
 // A Cluster moves a slot from one server to another while it is watched.
 func TestWatchFollowsSlot(t *testing.T) {
-	addrs, ok := redistest.SharedCluster(t)
-	if !ok {
-		return
-	}
+	addrs := redistest.SharedCluster(t)
 	s := open(t, connect(t, addrs...))
 	w := watch(t, t.Context(), s, "k")
 	signalled(t, w)
@@ -448,15 +407,13 @@ func reading() bool { return strings.Contains(allStacks(), ".(*PubSub).ReceiveTi
 // Watchers come and go and follow records while these change, and connections are
 // lost. Each follower sees the last change of its record.
 func TestWatchUnderStress(t *testing.T) {
+	testenv.Long(t)
 	for name, server := range serversToWatch {
 		if name == "miniredis" {
 			continue // cannot kill
 		}
 		t.Run(name, func(t *testing.T) {
-			addrs, ok := server.start(t)
-			if !ok {
-				return
-			}
+			addrs := server.start(t)
 			client := connect(t, addrs...)
 			stores := []*Store{open(t, client), open(t, client)}
 			const keys, last = 20, 40

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,26 +23,19 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/internal/testenv"
 )
 
 // stepTimeout bounds one step of a user's. It is long because the machine may be
 // busy; nothing waits for it to pass.
 const stepTimeout = time.Minute
 
-// startChromium starts the one browser of these tests. The context is nil where
-// there is none, and then nothing can be tested.
+// startChromium starts the one browser of these tests.
 func startChromium(t *testing.T) context.Context {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("the browser tests need chromium")
-		}
-		t.Log("there is no chromium here: nothing was tested")
-		return nil
-	}
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), slices.Concat(chromedp.DefaultExecAllocatorOptions[:], []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path),
+		chromedp.ExecPath(testenv.Program(t, "chromium")),
 		chromedp.NoSandbox,
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),

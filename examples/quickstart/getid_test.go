@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/getid"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
 )
@@ -18,10 +19,8 @@ import (
 // for all. That nothing violates a page's policy, and that nothing goes wrong in the
 // browser, visit asserts.
 func TestGetID(t *testing.T) {
+	testenv.Long(t)
 	chromium := startChromium(t)
-	if chromium == nil {
-		return
-	}
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, context.Context)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/getid"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
 )
@@ -22,9 +23,6 @@ import (
 // TestQuickstart drives the quickstart as people do, in one browser for all.
 func TestQuickstart(t *testing.T) {
 	chromium := startChromium(t)
-	if chromium == nil {
-		return
-	}
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, context.Context)
@@ -59,7 +57,12 @@ func TestQuickstart(t *testing.T) {
 		{"own front end", testOwnFrontEnd},
 		{"looks", testLooks},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, chromium) })
+		t.Run(test.name, func(t *testing.T) {
+			if test.name != "run" {
+				testenv.Long(t)
+			}
+			test.run(t, chromium)
+		})
 	}
 }
 

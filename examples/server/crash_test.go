@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -51,11 +52,9 @@ func (c *crash) String() string {
 // the same event id each time, and before anybody is answered 200. What comes of
 // the work of a process that goes on too late is nothing.
 func TestCrashAtEveryPoint(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	f, ok := newFleet(t, 1)
-	if !ok {
-		return
-	}
+	f := newFleet(t, 1)
 	survivor := f.replicas[0]
 	crashes := []*crash{
 		{at: beforeClaim, by: syscall.SIGKILL, calls: 1},
@@ -165,11 +164,9 @@ func (s *server) send(d delivery) int {
 // A process that cannot reach Redis any more ends its call of the host before
 // another makes the same in its place.
 func TestPartition(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	f, ok := newFleet(t, 1)
-	if !ok {
-		return
-	}
+	f := newFleet(t, 1)
 	survivor := f.replicas[0]
 	network := newProxy(t, strings.TrimPrefix(f.env["REDIS_URL"], "redis://"))
 	cutOff := f.launch(t, map[string]string{"REDIS_URL": "redis://" + network.addr})
@@ -261,11 +258,9 @@ func (f *fleet) settled(t *testing.T, flows []flow) int {
 // answered 200 is lost, everything is told in the end, and more than once only
 // where a process was killed that had told it.
 func TestRandomKills(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	f, ok := newFleet(t, 3)
-	if !ok {
-		return
-	}
+	f := newFleet(t, 3)
 	const attempts, kills = 60, 6
 	flows := f.start(t, attempts)
 
@@ -324,11 +319,9 @@ func TestRandomKills(t *testing.T) {
 // While every replica is told to stop and started again in its turn, in the midst
 // of calls of the host, nothing is lost and nothing told twice.
 func TestRollingRestart(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	f, ok := newFleet(t, 3)
-	if !ok {
-		return
-	}
+	f := newFleet(t, 3)
 	const attempts = 30
 	flows := f.start(t, attempts)
 	i := 0
@@ -362,11 +355,9 @@ func TestRollingRestart(t *testing.T) {
 // Replicas whose clocks are far apart go by Redis's: they tell everything once,
 // take nothing from one another, and nothing expires before its time.
 func TestClocksDisagree(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	f, ok := newFleet(t, 1)
-	if !ok {
-		return
-	}
+	f := newFleet(t, 1)
 	right := f.replicas[0]
 	replicas := []*replica{
 		right,

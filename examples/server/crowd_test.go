@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -45,8 +46,8 @@ func TestCrowds(t *testing.T) {
 		{"starts of one byte", 1100, "start", "Content-Length: 16384", "x", false, 100, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if !tt.quick && os.Getenv("CI") != "true" && os.Getenv("OKIDKIT_LONG_TESTS") == "" {
-				t.Skip("set OKIDKIT_LONG_TESTS=1 to run it")
+			if !tt.quick {
+				testenv.Long(t)
 			}
 			enoughFiles(t, 2*tt.crowd)
 			s := newCheckin(t, okidtest.GetIDConfig{}).launch(t, launch, nil)

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 )
 
 // inTime is how soon every answer must come, whatever is wrong with Redis.
@@ -113,14 +114,12 @@ func faults() []fault {
 // nothing is taken for done, every answer comes soon, and when it is over the
 // server goes on by itself.
 func TestRedisFaults(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			process, ok := redistest.Start(t, f.args...)
-			if !ok {
-				return
-			}
+			process := redistest.Start(t, f.args...)
 			r := &rig{Process: process, admin: redis.NewClient(&redis.Options{Addr: process.Addr})}
 			t.Cleanup(func() { _ = r.admin.Close() })
 			addr := r.Addr
@@ -195,12 +194,15 @@ func (f fault) holds(t *testing.T, s *server, alice, bob *attempt, verifies deli
 // When another master takes over in a Cluster, as it was asked to or because the
 // old one has died, the server finds it, and what was known is known.
 func TestClusterFailover(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	addrs, ok := redistest.Cluster(t)
-	if !ok {
-		return
+	masters, replicas := redistest.ReplicatedCluster(t, 1)
+	var addrs []string
+	for _, p := range masters {
+		addrs = append(addrs, p.Addr)
 	}
-	replica := newReplica(t, addrs)
+	replica := &rig{Process: replicas[0], admin: redis.NewClient(&redis.Options{Addr: replicas[0].Addr})}
+	t.Cleanup(func() { _ = replica.admin.Close() })
 	s := launch(t, map[string]string{asServer: asSaboteur, "REDIS_URL": "redis://" + strings.Join(addrs, ",")})
 	var all []*attempt
 	for i := range 12 {
@@ -247,37 +249,6 @@ func TestClusterFailover(t *testing.T) {
 		a.user.opened(t)
 	}
 	s.stop(t) // and has told nothing more
-}
-
-// newReplica adds a replica of the first master to a Cluster.
-func newReplica(t *testing.T, masters []string) *rig {
-	t.Helper()
-	bus := redistest.FreePort(t)
-	process, ok := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", bus)
-	require.True(t, ok)
-	replica := &rig{Process: process, admin: redis.NewClient(&redis.Options{Addr: process.Addr})}
-	t.Cleanup(func() { _ = replica.admin.Close() })
-	host, port, err := net.SplitHostPort(replica.Addr)
-	require.NoError(t, err)
-
-	var master string
-	for i, addr := range masters {
-		node := redis.NewClient(&redis.Options{Addr: addr})
-		defer node.Close()
-		// So that the others give a dead one up soon.
-		require.NoError(t, node.ConfigSet(t.Context(), "cluster-node-timeout", "2000").Err())
-		if i == 0 {
-			master, err = node.Do(t.Context(), "CLUSTER", "MYID").Text()
-			require.NoError(t, err)
-			require.NoError(t, node.Do(t.Context(), "CLUSTER", "MEET", host, port, bus).Err())
-		}
-	}
-	replica.do(t, "CONFIG", "SET", "cluster-node-timeout", "2000")
-	require.Eventually(t, func() bool { // as soon as it has heard of the master
-		return replica.admin.Do(t.Context(), "CLUSTER", "REPLICATE", master).Err() == nil
-	}, patience, pollEvery)
-	replica.eventually(t, "role:slave", "master_link_status:up")
-	return replica
 }
 
 // replication is what Redis says of it.

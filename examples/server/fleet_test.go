@@ -152,13 +152,10 @@ type replica struct {
 	reached chan struct{} // closed when the process gets to where it crashes
 }
 
-// newFleet starts n replicas. It is false where there is no Redis.
-func newFleet(t *testing.T, n int) (*fleet, bool) {
+// newFleet starts n replicas.
+func newFleet(t *testing.T, n int) *fleet {
 	t.Helper()
-	redis, ok := redistest.Server(t)
-	if !ok {
-		return nil, false
-	}
+	redis := redistest.Server(t)
 	f := &fleet{host: newLedger(t), acked: map[line]int{}}
 	apiKey, secret := rand.Text(), rand.Text()
 	fake, err := okidtest.NewOKID(okidtest.Config{
@@ -186,7 +183,7 @@ func newFleet(t *testing.T, n int) (*fleet, bool) {
 	for range n {
 		f.replicas = append(f.replicas, f.launch(t, nil))
 	}
-	return f, true
+	return f
 }
 
 // launch starts a server of the fleet to which the fake does not send.

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -505,6 +506,7 @@ func testGetIDAway(t *testing.T, launch launcher) {
 // The keys are fetched at most once in 30 seconds, whatever is sent and whatever
 // comes back, and a new key counts as soon as it may be fetched.
 func TestGetIDKeys(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	for name, fault := range map[string]http.Handler{
 		"away":    okidtest.GetIDStatus(503),
@@ -570,6 +572,7 @@ func TestGetIDKeys(t *testing.T) {
 // While 200 clients present tokens whose signature must be checked, and is wrong,
 // okID's webhooks are taken and the gate opens.
 func TestGetIDFlood(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	c := newCheckin(t, okidtest.GetIDConfig{})
 	s := c.launch(t, launch, nil)
@@ -624,10 +627,7 @@ func TestGetIDFlood(t *testing.T) {
 // A claim outlives all processes, and so does whose it is.
 func TestGetIDRestart(t *testing.T) {
 	t.Parallel()
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
+	addr := redistest.Server(t)
 	c := newCheckin(t, okidtest.GetIDConfig{})
 	env := map[string]string{"REDIS_URL": "redis://" + addr, "OKID_KEYS": randomKey()}
 	first := c.launch(t, launch, env)
@@ -656,11 +656,9 @@ func TestGetIDRestart(t *testing.T) {
 // Nobody but the host learns who the person is: not the log, not the answers, not
 // Redis, not even while the host's callback fails; and nobody at all a secret.
 func TestGetIDLeaksNothing(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return
-	}
+	addr := redistest.Server(t)
 	c := newCheckin(t, okidtest.GetIDConfig{})
 	h := newHost(t)
 	env := map[string]string{"REDIS_URL": "redis://" + addr, "CALLBACK_URL": h.URL}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 )
 
 // launcher is launch, for one setting or another.
@@ -26,11 +27,9 @@ func everywhere(t *testing.T, scenario func(*testing.T, launcher)) {
 		scenario(t, launch)
 	})
 	t.Run("redis, three replicas", func(t *testing.T) {
+		testenv.Long(t)
 		t.Parallel()
-		addr, ok := redistest.Server(t)
-		if !ok {
-			return
-		}
+		addr := redistest.Server(t)
 		database := 0
 		scenario(t, func(t *testing.T, env map[string]string) *server {
 			t.Helper()
@@ -52,15 +51,12 @@ func onRedis(t *testing.T, f func(t *testing.T, env map[string]string)) {
 	}
 	t.Run("single", func(t *testing.T) {
 		t.Parallel()
-		if addr, ok := redistest.Server(t); ok {
-			f(t, env("redis://"+addr))
-		}
+		f(t, env("redis://"+redistest.Server(t)))
 	})
 	t.Run("cluster", func(t *testing.T) {
+		testenv.Long(t)
 		t.Parallel()
-		if addrs, ok := redistest.Cluster(t); ok {
-			f(t, env("redis://"+strings.Join(addrs, ",")))
-		}
+		f(t, env("redis://"+strings.Join(redistest.Cluster(t), ",")))
 	})
 }
 
@@ -136,11 +132,9 @@ func TestParallelReplayOnReplicas(t *testing.T) {
 
 // Without Redis nobody gets through and nothing is taken for done.
 func TestRedisAway(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
-	redis, ok := redistest.Start(t)
-	if !ok {
-		return
-	}
+	redis := redistest.Start(t)
 	s := launch(t, map[string]string{"REDIS_URL": "redis://" + redis.Addr})
 	u := s.logIn(t, "alice")
 	a := u.begin(t)

@@ -12,17 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
 // onThree is a server of three replicas that share a Redis.
-func onThree(t *testing.T) (s *server, ok bool) {
-	addr, ok := redistest.Server(t)
-	if !ok {
-		return nil, false
-	}
-	return launchReplicas(t, 3, map[string]string{"REDIS_URL": "redis://" + addr}), true
+func onThree(t *testing.T) *server {
+	addr := redistest.Server(t)
+	return launchReplicas(t, 3, map[string]string{"REDIS_URL": "redis://" + addr})
 }
 
 // only is one replica of the server, for requests that it alone is to get.
@@ -70,10 +68,7 @@ func (u *user) watch(t *testing.T, a *attempt) <-chan string {
 // replica from ending.
 func TestLiveStatusAcrossReplicas(t *testing.T) {
 	t.Parallel()
-	s, ok := onThree(t)
-	if !ok {
-		return
-	}
+	s := onThree(t)
 	first, second, third := s.only(0), s.only(1), s.only(2)
 	alice, bob := s.logIn(t, "alice"), s.logIn(t, "bob")
 	a, b := alice.begin(t), bob.begin(t)
@@ -103,6 +98,7 @@ func TestLiveStatusAcrossReplicas(t *testing.T) {
 // However many users wait at however many replicas, the provider is asked about an
 // attempt once in a while.
 func TestReplicasAskTheProviderOnce(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	for _, tt := range []struct {
 		route string
@@ -113,10 +109,7 @@ func TestReplicasAskTheProviderOnce(t *testing.T) {
 	} {
 		t.Run(tt.route, func(t *testing.T) {
 			t.Parallel()
-			s, ok := onThree(t)
-			if !ok {
-				return
-			}
+			s := onThree(t)
 			alice := s.logIn(t, "alice")
 			a := alice.begin(t)
 			var asked atomic.Int64

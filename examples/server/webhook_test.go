@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -665,6 +666,7 @@ func testParallelReplay(t *testing.T, launch launcher) {
 
 // A client that is slow, or says nothing, is cut off, and nobody else notices.
 func TestSlowClients(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	s := launch(t, nil)
 	u := s.logIn(t, "alice")

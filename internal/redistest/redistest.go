@@ -1,8 +1,8 @@
 // Package redistest starts Redis servers for tests: on free ports of the
 // loopback interface, without persistence, killed when the test ends.
 //
-// On a machine without redis-server it logs so and reports false, and the test
-// returns early. Where the environment has CI=true, the test fails instead.
+// On a machine without redis-server the test is skipped. Where the environment has
+// CI=true, it fails instead.
 package redistest
 
 import (
@@ -21,9 +21,12 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/okidkit/okidkit/internal/testenv"
 )
 
 const (
+	program = "redis-server"
 	// startLimit is for machines that are very busy.
 	startLimit = 30 * time.Second
 	pollEvery  = 10 * time.Millisecond
@@ -41,45 +44,38 @@ type Process struct {
 }
 
 // Server starts a server and returns its address.
-func Server(t testing.TB) (addr string, ok bool) {
+func Server(t testing.TB) (addr string) {
 	t.Helper()
-	p, ok := Start(t)
-	if !ok {
-		return "", false
-	}
-	return p.Addr, true
+	return Start(t).Addr
 }
 
 // Start is Server with further arguments for redis-server, such as "--maxmemory",
 // "64mb", for tests that treat the process itself.
-func Start(t testing.TB, args ...string) (*Process, bool) {
+func Start(t testing.TB, args ...string) *Process {
 	t.Helper()
-	path, ok := find(t)
-	if !ok {
-		return nil, false
-	}
+	path := testenv.Program(t, program)
 	// Somebody else may take a free port before the server does.
 	const attempts = 5
 	var err error
 	for range attempts {
 		var p *Process
 		if p, err = launch(t, path, args); err == nil {
-			return p, true
+			return p
 		}
 	}
 	t.Fatalf("redistest: %v", err)
-	return nil, false
+	return nil
 }
 
 // Cluster starts a Redis Cluster of three masters, and returns their addresses
 // when all of them serve all slots.
-func Cluster(t testing.TB) (addrs []string, ok bool) {
+func Cluster(t testing.TB) (addrs []string) {
 	t.Helper()
-	masters, _, ok := ReplicatedCluster(t, 0)
+	masters, _ := ReplicatedCluster(t, 0)
 	for _, p := range masters {
 		addrs = append(addrs, p.Addr)
 	}
-	return addrs, ok
+	return addrs
 }
 
 // shared is the Cluster of all tests of this process that ask for the shared one.
@@ -91,19 +87,17 @@ var shared struct {
 // SharedCluster is an empty [Cluster] that the tests of a package use one after the
 // other, since to start one takes seconds. A test leaves it as whole as it was. The
 // package's TestMain has to call [Main].
-func SharedCluster(t testing.TB) (addrs []string, ok bool) {
+func SharedCluster(t testing.TB) (addrs []string) {
 	t.Helper()
 	if shared.addrs == nil {
-		if shared.addrs, ok = Cluster(lasting{t}); !ok {
-			return nil, false
-		}
+		shared.addrs = Cluster(lasting{t})
 	}
 	for _, addr := range shared.addrs {
 		node := redis.NewClient(&redis.Options{Addr: addr})
 		must(t, node.FlushAll(t.Context()).Err())
 		must(t, node.Close())
 	}
-	return shared.addrs, true
+	return shared.addrs
 }
 
 // Main runs the tests of a package and ends what they shared.
@@ -131,11 +125,8 @@ func (l lasting) TempDir() string {
 
 // ReplicatedCluster is [Cluster] with replicas of the first master, which are in step
 // with it. If there are any, a server counts as failed after two seconds.
-func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, ok bool) {
+func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process) {
 	t.Helper()
-	if _, ok := find(t); !ok {
-		return nil, nil, false
-	}
 	const slots = 16384
 	masters = make([]*Process, 3)
 	var all []*Process
@@ -146,10 +137,7 @@ func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, o
 		if count > 0 {
 			args = append(args, "--cluster-node-timeout", "2000")
 		}
-		p, ok := Start(t, args...)
-		if !ok {
-			return nil, nil, false
-		}
+		p := Start(t, args...)
 		all = append(all, p)
 		node := p.client(t)
 		must(t, node.Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
@@ -196,7 +184,7 @@ func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process, o
 			return err
 		}))
 	}
-	return masters, replicas, true
+	return masters, replicas
 }
 
 // SentinelMaster is what Sentinels of this package call the master.
@@ -205,22 +193,15 @@ const SentinelMaster = "main"
 // Sentinel starts a master with two replicas, of which it needs one to write, and a
 // Sentinel that takes a server for failed after a second. The first server is the
 // master.
-func Sentinel(t testing.TB) (servers []*Process, sentinel string, ok bool) {
+func Sentinel(t testing.TB) (servers []*Process, sentinel string) {
 	t.Helper()
-	path, ok := find(t)
-	if !ok {
-		return nil, "", false
-	}
 	for i := range 3 {
 		args := []string{"--min-replicas-to-write", "1", "--min-replicas-max-lag", "2", "--repl-diskless-sync-delay", "0"}
 		if i > 0 {
 			host, port, _ := net.SplitHostPort(servers[0].Addr)
 			args = append(args, "--replicaof", host, port)
 		}
-		p, ok := Start(t, args...)
-		if !ok {
-			return nil, "", false
-		}
+		p := Start(t, args...)
 		servers = append(servers, p)
 	}
 	for _, p := range servers[1:] {
@@ -243,7 +224,7 @@ sentinel failover-timeout %[2]s 5000
 sentinel parallel-syncs %[2]s 2
 `, own, SentinelMaster, host, port), 0o600))
 	s := &Process{Addr: net.JoinHostPort("127.0.0.1", own)}
-	must(t, s.run(t, exec.Command(path, file, "--sentinel")))
+	must(t, s.run(t, exec.Command(testenv.Program(t, program), file, "--sentinel")))
 	t.Cleanup(s.kill)
 	watch := redis.NewSentinelClient(&redis.Options{Addr: s.Addr})
 	defer func() { _ = watch.Close() }()
@@ -254,7 +235,7 @@ sentinel parallel-syncs %[2]s 2
 		}
 		return err
 	}))
-	return servers, s.Addr, true
+	return servers, s.Addr
 }
 
 // says returns an error unless the answer has all these lines.
@@ -278,21 +259,6 @@ func (p *Process) client(t testing.TB) *redis.Client {
 		t.Cleanup(func() { _ = p.conn.Close() })
 	}
 	return p.conn
-}
-
-// find looks for redis-server.
-func find(t testing.TB) (path string, ok bool) {
-	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	switch {
-	case err == nil:
-		return path, true
-	case os.Getenv("CI") == "true":
-		t.Fatalf("redistest: %v", err)
-	default:
-		t.Logf("redistest: not tested with a real Redis: %v", err)
-	}
-	return "", false
 }
 
 // launch runs one server until the test ends.
