@@ -83,7 +83,6 @@ func (w *writers) write(t *testing.T, ctx context.Context, shard int, key string
 			assert.True(t, struck != nil && last.at.Sub(*struck).Abs() < time.Second,
 				"%s is at version %d, acknowledged was %d at %v, the master failed at %v", key, rec.Version, last.version, last.at, struck)
 			w.lost.Add(1)
-			t.Log(fmt.Sprint("LOST ", key, " ", rec.Version, " of ", last.version, " at ", last.at.Sub(*struck)))
 			w.acked[shard][key] = ack{rec.Version, time.Now()}
 			return false
 		}
