@@ -26,56 +26,91 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// Config says how a [Kit] works. Five fields are required; every other one has
-// a default that is safe. [New] copies it.
+// Config configures a [Kit]. [New] copies it, checks it and fills in the defaults.
 //
-// It prints and logs without its keys.
+// A Config prints, logs and marshals without its fields, since some of them are secret.
+//
+// # Required
+//
+// [Config.Providers], [Config.Store], [Config.PublicURL], [Config.Keys] and
+// [Config.Subject]. Every other field has a safe default.
+//
+// # Callbacks
+//
+// [Config.OnVerified] and its siblings tell the host what has happened, [Config.Decide] asks
+// it whether a verification may count, [Config.OnUnknown] passes on webhooks that belong to
+// nobody here, and [Config.Metadata] is what the host sends along.
+//
+// # What counts, and for how long
+//
+// [Config.MaxAge], [Config.AllowExpiredDocument], [Config.AgeOver], [Config.Location],
+// [Config.Keep], [Config.RecheckVerified], [Config.ConfirmByFetch] and
+// [Config.RequireReturn].
+//
+// # Pages and redirects
+//
+// [Config.AfterSuccess], [Config.AfterError], [Config.Brand], [Config.Language],
+// [Config.Texts], [Config.Pages] and [Config.Unauthorized].
+//
+// # Limits and times
+//
+// [Config.StartLimit], [Config.StartedLimit], [Config.CallbackTimeout], [Config.Lease],
+// [Config.Async], [Config.Retention], [Config.UnverifiedRetention], [Config.MaxBody] and
+// [Config.MaxInFlight].
+//
+// # Observation
+//
+// [Config.Logger], [Config.Observe] and [Config.Now].
 type Config struct {
 	redacted[Config]
 
-	// Providers are the services that verify. The first is the default; another
-	// is chosen with ?provider=NAME. Required.
+	// Providers are the services that verify. The first one is the default, and
+	// ?provider=NAME chooses another. Required.
 	Providers []identity.Provider
 
-	// Store keeps the records: memstore.New() for one process, redisstore for
+	// Store keeps the records: memstore.New() for a single process, redisstore for
 	// several. Required.
 	Store store.Store
 
-	// PublicURL is where the kit is mounted, as browsers and providers see it:
-	// "https://app.example.com/verify". Every URL that the kit hands out begins
-	// with it, and none is ever made from a request. It must be https, unless
-	// its host is a loopback address, and ASCII: internationalized names begin with
-	// "xn--". A proxy may change the paths that lie before the mount, as long as it
-	// does so for the kit and for what the gate guards alike. Required.
+	// PublicURL is where the kit is mounted, as browsers and providers see it, such as
+	// "https://app.example.com/verify". Every URL that the kit hands out begins with it;
+	// none is ever made from a request. It must be ASCII, so internationalized names begin
+	// with "xn--", and https, unless its host is a loopback address. A proxy may change the
+	// part of the path before the mount, if it does so for the kit and for what the gate
+	// guards alike. Required.
 	PublicURL string
 
-	// Keys seal references and what is personal: 32 random bytes each. The first
-	// seals, all open. To rotate, append the new key and deploy; when every process
-	// has it, move it to the front and deploy; drop the old one when no verification
-	// that began under it is still wanted. A new key that is put in front at once
-	// seals references which processes that do not have it yet cannot open, and they
-	// would take webhooks for them as somebody else's. [Kit.SetKeys] changes the keys
-	// of a running process. Required.
+	// Keys seal references and personal values. Each is 32 random bytes. The first one
+	// seals, and all of them open. Required.
+	//
+	// To rotate, append the new key and deploy; move it to the front and deploy; drop the
+	// old one when no verification that began under it is wanted any more. A new key must
+	// not be put in front at once: processes that do not have it yet could not open the
+	// references that it seals, and would take their webhooks for somebody else's.
+	// [Kit.SetKeys] changes the keys of a running process.
 	Keys [][]byte
 
-	// Subject says who the user of a request is: an id of the host's that never
-	// changes and is never given to somebody else. An error or an empty subject
-	// means that nobody is logged in. It is the only source of subjects; nothing
-	// in a request can name one. Required.
+	// Subject returns the user of a request: an id that never changes and is never given to
+	// somebody else. It is the only source of subjects; nothing in a request can name one.
+	// Required.
+	//
+	// An empty subject, and an error that wraps [ErrAnonymous] or [http.ErrNoCookie], mean
+	// that nobody is logged in. Any other error means that nobody can tell, because the
+	// session store is away, say: the answer is then 503, and the gate stays shut.
 	Subject func(r *http.Request) (string, error)
 
-	// The callbacks tell the host what became known. Nil: nobody wants to know.
+	// OnStarted, OnReview, OnVerified, OnFailed, OnExpired and OnRevoked tell the host of an
+	// attempt's new status. If one is nil, its status is not reported.
 	//
-	// OnVerified is called before the gate opens, the others after the attempt
-	// has changed. Each is called until it returns nil, so the same event may
-	// come more than once: Event.ID is then the same. For one attempt there is
-	// never more than one call at a time, as long as callbacks return when their
-	// context ends. An error or a panic means "try again later"; see [Permanent]
-	// for giving up. What could not be told before something newer was told is
-	// not told any more.
+	// OnVerified is called before the gate opens, the others after the attempt has changed.
+	// A callback is called until it returns nil, so it may get an event more than once, each
+	// time with the same [Event.ID]. An error or a panic means "try again later"; see
+	// [Permanent] for giving up. There is at most one call at a time for one attempt, if
+	// callbacks return when their context ends.
 	//
-	// OnRevoked may come without OnVerified having succeeded, if it may have had
-	// an effect all the same.
+	// Events are told in order: one that could not be told is dropped as soon as a newer one
+	// was. OnRevoked may come though OnVerified never returned nil, since it may have had an
+	// effect all the same.
 	OnStarted  func(ctx context.Context, e Event) error
 	OnReview   func(ctx context.Context, e Event) error
 	OnVerified func(ctx context.Context, e Event) error
@@ -83,173 +118,167 @@ type Config struct {
 	OnExpired  func(ctx context.Context, e Event) error
 	OnRevoked  func(ctx context.Context, e Event) error
 
-	// Decide may refuse a verification before it counts: of somebody too young, say, or
-	// with another name than the account's. It refuses with the error that [Refuse]
-	// returns: the attempt is then failed with that reason, and stays so; it is revoked
-	// instead if OnVerified may have been called for it before a crash. Any other error,
-	// and a panic, mean that Decide cannot tell, and it is asked again later, as a callback
-	// would be; one made with [Permanent] gives the verification up. If nil, every
-	// verification counts.
+	// Decide may refuse a verification before it counts: of somebody too young, say, or with
+	// another name than the account's. It refuses by returning what [Refuse] returns. The
+	// attempt then fails with that reason and stays so; it is revoked instead if OnVerified
+	// may have been called for it before a crash. Any other error, and a panic, mean that
+	// Decide cannot tell, and it is asked again later; an error made with [Permanent] gives
+	// the verification up. If nil, every verification counts.
 	Decide func(ctx context.Context, e Event) error
 
-	// OnUnknown is for hosts that also start verifications elsewhere with the
-	// same account at the provider: it gets the authenticated notices that do
-	// not belong to an attempt of this kit, as often as they are delivered. An
-	// error makes the provider try again. Nil: they are logged and forgotten.
+	// OnUnknown gets authentic webhooks that do not belong to an attempt of this kit, each
+	// time they are delivered, for hosts that also start verifications elsewhere with the
+	// same account at the provider. An error makes the provider send the webhook again. If
+	// nil, they are logged and dropped.
 	OnUnknown func(ctx context.Context, n identity.Notice) error
 
-	// Metadata is sent to the provider with a new attempt, and comes back to the
-	// host as Event.Metadata. Together at most 4 KiB in 64 members; the name "reference" is
-	// the kit's. Nil: nothing is sent.
+	// Metadata returns what is sent to the provider with a new attempt and comes back as
+	// [Event.Metadata]: at most 64 members and 4 KiB in all. The name "reference" is
+	// reserved for the kit. If nil, nothing is sent.
 	Metadata func(r *http.Request) (map[string]string, error)
 
-	// Keep names the personal fields that the record keeps, sealed with Keys,
-	// for [Kit.Kept]. Empty: none.
+	// Keep lists the personal fields that the record keeps, sealed with Keys, for
+	// [Kit.Kept]. If empty, none are kept.
 	Keep []identity.Field
 
-	// AgeOver lists at most 16 ages in years. The grant says of each whether the user had
-	// reached it when verified; the date of birth itself is not kept. Empty:
-	// the grant says nothing about age.
+	// AgeOver lists at most 16 ages in years. A grant says of each of them whether the user
+	// had reached it when the verification began to count; the date of birth itself is not
+	// kept. If empty, grants say nothing about age.
 	AgeOver []int
 
-	// MaxAge is how long a verification opens the gate. 0: for ever.
+	// MaxAge is how long a verification stays valid. If zero, it does not expire.
 	MaxAge time.Duration
 
-	// AllowExpiredDocument lets a document count that has expired, or whose expiry
-	// date cannot be read. If false, a verification with such a document is refused
-	// before anybody is told, with Event.Reason [ReasonDocumentExpired] or
-	// [ReasonDocumentUnreadable], and the gate shuts when the document of one that
-	// counted expires.
+	// AllowExpiredDocument accepts documents that have expired, or whose expiry date cannot
+	// be read. If false, a verification with such a document is refused before the host is
+	// told, with [ReasonDocumentExpired] or [ReasonDocumentUnreadable], and the gate shuts
+	// when the document of a valid verification expires.
 	AllowExpiredDocument bool
 
-	// Location is where the host's days begin and end: it decides when a birthday is,
-	// and when the day of a document's expiry is over. If nil, UTC.
+	// Location is the time zone of the host's days. It decides when somebody's birthday is,
+	// and when the day ends on which a document expires. If nil, UTC.
 	Location *time.Location
 
-	// RecheckVerified is how often [Kit.Run] asks the provider whether a verification
-	// still stands, in case the webhook that withdrew it was lost: so often while the
-	// verification is younger than seven times that, and a seventh as often after
-	// that. If zero, 24 hours: daily for a week, and then weekly. If negative, never.
-	// Else it must be at least an hour.
+	// RecheckVerified is how often [Kit.Run] asks the provider whether a verification still
+	// stands, in case the webhook that withdrew it was lost. A verification that is older
+	// than seven such periods is asked about a seventh as often. If zero, 24 hours, so daily
+	// for a week and then weekly. If negative, never. Otherwise at least an hour.
 	RecheckVerified time.Duration
 
-	// StartLimit bounds how many attempts a subject may start, since each costs
-	// money. Nil: [AtMost](5, 24*time.Hour).
+	// StartLimit limits how many attempts a subject may start, since each costs money. If
+	// nil, [AtMost](5, 24*time.Hour).
 	StartLimit Limit
 
-	// ConfirmByFetch asks the provider's API before a signed webhook may verify
-	// anybody. If it cannot be asked, the verification waits.
+	// ConfirmByFetch asks the provider's API before a signed webhook may verify anybody. While
+	// the provider cannot be asked, the verification waits.
 	ConfirmByFetch bool
 
-	// RequireReturn holds a verification back until its subject has come back from
-	// the provider, logged in, to Success or Error. Somebody who was tricked into
-	// finishing an attempt that was begun from another account then verifies
-	// nobody, unless whoever began it opens that URL, too; so let Decide compare
-	// names as well. A flow that is finished on another device needs the subject
-	// to be logged in there. Off: a verification counts when it is known.
+	// RequireReturn holds a verification back until its subject has come back from the
+	// provider, logged in, to [Kit.Success] or [Kit.Error]. Whoever is tricked into finishing
+	// an attempt that was started from another account then verifies nobody, unless the
+	// attacker opens that URL as well; so let Decide compare names, too. A flow that is
+	// finished on another device needs the subject to be logged in there. If false, a
+	// verification counts as soon as it is known.
 	RequireReturn bool
 
-	// Async answers a webhook as soon as its notice is durable, and leaves the
-	// callback to [Kit.Run]. Off: the callback runs within the request.
+	// Async answers a webhook as soon as it is durable, and leaves the callback to
+	// [Kit.Run]. If false, the callback runs within the request.
 	Async bool
 
-	// AfterSuccess and AfterError are where users go who come back from the
-	// provider, once the verdict is known, unless the page that they wanted to
-	// see is known: a path of the host's, or a URL, as browsers see it. Default:
-	// "/", and the kit's own page, which offers another try.
+	// AfterSuccess and AfterError are where users go who come back from the provider, once
+	// the verdict is known, unless the page that they wanted to see is known: a path of the
+	// host's, or a URL, as browsers see it. If empty, "/", and the kit's own page, which
+	// offers another try.
 	AfterSuccess, AfterError string
 
-	// Brand is whose name, colour and logo the pages bear. Default: nobody's.
+	// Brand is the name, color and logo that the pages show. If zero, none.
 	Brand Brand
 
-	// Language returns the language in which the pages speak to the user of a request,
-	// as a language tag, such as "nl". If nil, or if there are no texts in that
-	// language, the header Accept-Language decides, and then it is English.
-	// docs/pages.md lists the languages of the kit; [Config.Texts] adds others.
+	// Language returns the language in which the pages speak to the user of a request, as a
+	// language tag such as "nl". If nil, or if there are no texts in that language, the
+	// header Accept-Language decides, and then it is English. docs/pages.md lists the kit's
+	// languages; [Config.Texts] adds others.
 	Language func(r *http.Request) string
 
-	// Texts are the host's own words, by language tag and then by the kit's English
-	// text, all of which docs/pages.md lists. They add languages, and replace texts in
-	// those that the kit has. Missing texts fall back to the kit's translation, then to
-	// English. The text for a reason that [Refuse] is given goes by that reason:
-	// {"en": {"name_mismatch": "The name is not that of your account."}}. Without one the
+	// Texts are the host's own words, by language tag and then by the kit's English text;
+	// docs/pages.md lists those. They add languages, and replace texts in the kit's own.
+	// Missing texts fall back to the kit's translation, then to English.
+	//
+	// The text for a reason that is given to [Refuse] goes by that reason:
+	// {"en": {"name_mismatch": "The name is not that of your account."}}. Without one, the
 	// pages do not say why.
 	Texts map[string]map[string]string
 
-	// Pages are the host's own pages, instead of the kit's with the same name:
-	// start.html for [StartPage], sdk.html for [SDKPage], pending.html for
-	// [PendingPage] and message.html for [MessagePage]. With style.css alone, the
-	// kit's pages look different. They may use the kit's templates sdk.js and
-	// pending.js. [New] copies them, and refuses those that cannot be shown. Nil:
-	// the kit's pages.
+	// Pages are the host's own pages, which replace the kit's by name: start.html for
+	// [StartPage], sdk.html for [SDKPage], pending.html for [PendingPage], message.html for
+	// [MessagePage], and style.css for the look of those that remain. They may use the kit's
+	// templates sdk.js and pending.js. [New] copies them, and returns an error if one cannot
+	// be shown. If nil, the kit's pages are used.
 	Pages *template.Template
 
-	// Unauthorized answers requests of nobody to the gate, the page and start.
-	// Nil: 401.
+	// Unauthorized answers requests to the gate, the page and start if nobody is logged in.
+	// If nil, the answer is 401.
 	Unauthorized http.Handler
 
-	// CallbackTimeout bounds one call of the host, or of the provider for it,
-	// and must be at most 5 minutes. Default: 10 seconds.
+	// CallbackTimeout limits one call of the host, and one question to the provider on its
+	// way there. At most 5 minutes. If zero, 10 seconds.
 	CallbackTimeout time.Duration
 
-	// Lease is how long a process that is telling the host may stay silent before
-	// another one takes over, with the same event: after a crash the host is told
-	// again that much later. While a callback runs, however long, the lease is
-	// renewed every third of it. Between 1 second and 10 minutes. Default: 30
-	// seconds.
+	// Lease is how long a process that is calling the host may stay silent before another
+	// one takes over with the same event: after a crash, the host is called again that much
+	// later. The lease is renewed every third of this time while a callback runs, however
+	// long. Between 1 second and 10 minutes. If zero, 30 seconds.
 	Lease time.Duration
 
-	// StartedLimit is how long a verification that was started, or claimed, may
-	// take before it counts as expired. Default: 24 hours.
+	// StartedLimit is how long an attempt that was started, or claimed, may take before it
+	// expires. Between 1 minute and 90 days. If zero, 24 hours.
 	StartedLimit time.Duration
 
-	// Retention is how long the record of somebody who is verified outlives its
-	// last change. When it goes, the gate closes, and webhooks for it change
-	// nothing. At least 90 days. Default: 10 years.
+	// Retention is how long the record of a verified subject is kept after its last change.
+	// When the record goes, the gate shuts, and webhooks for it change nothing. At least 90
+	// days. If zero, 10 years.
 	Retention time.Duration
 
-	// UnverifiedRetention is the same for everybody else: whoever never came to
-	// the end, was refused, or is no longer verified. At least 100 days, so that no
-	// attempt outlasts it. Default: 180 days.
+	// UnverifiedRetention is Retention for everybody else: those who never finished, were
+	// refused, or are no longer verified. At least 100 days, so that no attempt outlasts it.
+	// If zero, 180 days.
 	UnverifiedRetention time.Duration
 
-	// MaxBody bounds the body of a webhook, or a claim, in bytes: at most 256 KiB,
-	// since what it says must fit into a record. Default: 256 KiB. How much memory
-	// the bodies that are on their way may take in all, and for how long, is bounded
-	// apart from this; docs/operations.md has the numbers.
+	// MaxBody limits the body of a webhook or a claim, in bytes. Between 1 KiB and 256 KiB,
+	// since what it says must fit into a record. If zero, 256 KiB. The memory of all unread
+	// bodies together is limited apart from this; see docs/operations.md.
 	MaxBody int64
 
-	// MaxInFlight bounds the webhooks that one process handles at the same time, and,
-	// counted apart, the claims; more of them get 503 with Retry-After. Only those
-	// count that are authentic: forged and unfinished ones keep nobody out.
-	// Default: 1000.
+	// MaxInFlight limits how many webhooks, and apart from them how many claims, one process
+	// handles at a time. The next one gets 503 with Retry-After. Only authentic ones count:
+	// forged or unfinished ones keep nobody out. If zero, 1000.
 	MaxInFlight int
 
-	// Logger gets what happens, with constant messages and without secrets or
-	// personal data. Of what strangers can cause at will it gets ten lines a second of
-	// each kind, and how many more there were. Nil: slog.Default().
+	// Logger gets constant messages, without secrets or personal data. Of what strangers can
+	// cause at will, it gets ten lines a second of each kind, and how many more there were.
+	// If nil, [slog.Default].
 	Logger *slog.Logger
 
-	// Observe, if not nil, is called with every outcome, also where Logger is spared
-	// what comes too often: one of the Outcome constants, so that it can feed a counter. It must
-	// return at once and be safe for concurrent use.
+	// Observe is called with every outcome, also with those that Logger is spared, so that it
+	// can feed a counter. It must return at once and be safe for concurrent use. If nil,
+	// outcomes are only logged.
 	Observe func(ctx context.Context, o Outcome)
 
-	// Now is the clock that webhooks' timestamps are compared with. Leases, due
-	// times and expiry go by the store's clock. Nil: time.Now.
+	// Now is the clock with which the timestamps of webhooks are compared. Leases, due times
+	// and expiry go by the store's clock. If nil, [time.Now].
 	Now func() time.Time
 }
 
 // redacted makes T print, log and marshal as its name alone.
 type redacted[T any] = redact.Type[T]
 
-// Limit says how long a subject must wait before another attempt. It gets the
-// times of the subject's last attempts, at most 32 of them, oldest first. 0 or
-// less: no wait.
+// Limit returns how long a subject must wait before another attempt. If it returns zero or
+// less, the subject need not wait. It gets the times of the subject's last attempts, at
+// most 32 of them, oldest first.
 type Limit func(now time.Time, starts []time.Time) time.Duration
 
-// AtMost allows n attempts in any period of the given length. More than 32 is 32,
-// and with 0 or less nobody may start.
+// AtMost returns a [Limit] of n attempts in any period of the given length. If n is more
+// than 32, it is 32; if it is zero or less, nobody may start.
 func AtMost(n int, period time.Duration) Limit {
 	n = min(n, attempt.MaxStarts)
 	return func(now time.Time, starts []time.Time) time.Duration {
