@@ -10,15 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// A Brand is whose pages these are, as far as users can see it. Each field may be
-// empty.
+// Brand is the name, color and logo that the pages show. Any field may be empty.
 type Brand struct {
-	// Name stands above the page and in its title. At most 64 characters.
+	// Name is shown at the top of the page and in its title. At most 64 characters.
 	Name string
-	// Color is that of buttons, as "#rrggbb". What stands on it is black or white.
+	// Color is the color of buttons, as "#rrggbb". Their text is black or white.
 	Color string
-	// LogoURL is an image to show instead of the name, at most 40 pixels high, on a
-	// light and on a dark ground: an https URL, or a path that begins with one slash.
+	// LogoURL is an image that is shown instead of the name, at most 40 pixels high, on light
+	// and dark backgrounds: an https URL, or a path that begins with one slash.
 	LogoURL string
 	// HomeURL is where the name or the logo leads: a path, or a URL.
 	HomeURL string
@@ -59,8 +58,8 @@ func (b Brand) origin() string {
 	return u.Scheme + "://" + u.Host
 }
 
-// TextColor is black or white: which of them is easier to read on Color. It is
-// black if there is no Color.
+// TextColor returns "#000000" or "#ffffff": the one that is easier to read on Color. If Color
+// is empty, it is black.
 func (b Brand) TextColor() string {
 	if !color.MatchString(b.Color) {
 		return "#000000"

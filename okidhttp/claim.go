@@ -19,26 +19,23 @@ const (
 	maxClaimCrowd = 256
 )
 
-// Claim takes what a provider's SDK hands over in the browser when a user is
-// done, where the provider has no webhooks: for GetID the object data.ocr. It is a
-// same-origin POST of a logged-in user with that JSON as its body. With the query's
-// attempt it belongs to that attempt; else to the user's last one of this provider
-// that is open, or to a new one.
+// Claim takes what a provider's SDK hands over in the browser when a user has finished, for
+// providers without webhooks: for GetID the object data.ocr. It takes a same-origin POST of a
+// logged-in user with that JSON as its body. The claim belongs to the attempt in the query; if
+// there is none, to the user's last open attempt with this provider, or to a new one.
 //
-// Nothing in the body is believed but the signed id of the verification, and
-// whoever presents an id first keeps it. The verdict is fetched from the provider.
-//
-// 200: there is a verdict, verified, failed or review; 202: not yet, see
-// [Kit.Status]:
+// Nothing in the body is believed but the signed id of the verification, and whoever presents
+// an id first keeps it. The verdict is fetched from the provider. The answer is 200 if there is
+// one (verified, failed or review), and 202 if not; see [Kit.Status] for how to wait for it:
 //
 //	{"attempt":"…","status":"verified"}
 //
-// 401: nobody is logged in, or the claim is not the provider's; 409: this verification
-// is another user's, or the user's own, whose record has forgotten it since; 400; 403:
-// cross-origin; 404: there is no provider that takes claims; 405; 408; 413; 415; 429
-// with Retry-After: Config.StartLimit; 500: the body had been read; 503 with
-// Retry-After: the store is away, the provider's keys are, or there is too much to do,
-// in all or of this user's.
+// The other answers are 400 if the body cannot be read; 401 if nobody is logged in, or if the
+// claim is not signed by the provider; 403 if the request comes from another origin; 404 if no
+// provider takes claims; 405; 408; 409 if the verification was used before; 413; 415; 429 with
+// Retry-After because of [Config.StartLimit]; 500 if the body was read by something in front of
+// the kit; and 503 with Retry-After if the store or the provider's keys cannot be reached, or if
+// there is too much to do, in all or for this user.
 func (k *Kit) Claim() http.Handler { return http.HandlerFunc(k.claim) }
 
 func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {

@@ -8,20 +8,20 @@ import (
 	"github.com/okidkit/okidkit/internal/attempt"
 )
 
-// Success is where the provider sends users who went through with it: GET, with
-// the attempt in the query. Coming here proves nothing. If the verdict is not
-// known, the provider is asked, once in two seconds; then the user goes to the
-// page that they wanted to see, to Config.AfterSuccess or Config.AfterError with
-// 303, or sees a page that moves on by itself. Somebody else, or the same user
-// where they are not logged in, sees a page that tells nothing. 503 with Retry-After: the
-// store is away, also if it can be read but [Config.RequireReturn] needs the return noted.
+// Success is where the provider sends users who have finished. It takes a GET with the attempt
+// in the query. Coming here proves nothing: if the verdict is not known yet, the provider is
+// asked, at most once in two seconds for each attempt. Then the user gets 303 to the page that
+// they wanted to see, or to [Config.AfterSuccess] or [Config.AfterError]; or, while there is no
+// verdict, a page that moves on by itself. Anybody else, and the user where they are not logged
+// in, gets a page that reveals nothing. The answer is 503 with Retry-After if the store cannot be
+// read, or if [Config.RequireReturn] needs the return to be noted and it cannot be written.
 func (k *Kit) Success() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, false) })
 }
 
-// Error is where the provider sends users for whom it did not work. It does what
-// [Kit.Success] does, since what counts is the verdict, not the way a user came;
-// while there is none, it also offers the way back to the verification.
+// Error is where the provider sends users who were stopped. It does what [Kit.Success] does,
+// since the verdict counts and not the way a user came; while there is none, it also offers the
+// way back to the verification.
 func (k *Kit) Error() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, true) })
 }

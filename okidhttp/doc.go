@@ -1,5 +1,5 @@
-// Package okidhttp lets a web app verify who its users are. It is embedded in an
-// app that has sessions, users and a database already: it brings none of these.
+// Package okidhttp lets a web app verify who its users are. It is embedded in an app that
+// already has sessions, users and a database, and brings none of these.
 //
 //	kit, err := okidhttp.New(okidhttp.Config{
 //		Providers: []identity.Provider{provider},
@@ -14,31 +14,29 @@
 //	...
 //	mux.Handle("/verify/", kit)                         // every route
 //	mux.Handle("/cellar/", kit.RequireVerified(cellar)) // the gate
-//	go kit.Run(ctx)                                     // what nobody waits for
+//	go kit.Run(ctx)                                     // retries, expiry, lost webhooks
 //
 // # What happens
 //
-// [Kit.Start] writes a new attempt into the user's record, asks the provider for
-// a session, and hands out a token or leads to [Kit.Page], which starts the
-// provider's SDK. What becomes known about the attempt arrives at
-// [Kit.Webhook], is asked for when the user comes back to [Kit.Success] or
-// [Kit.Error] or a page hands a claim to [Kit.Claim], or by [Kit.Run] if a webhook
-// was lost. The host is told through the callbacks of [Config], and
+// [Kit.Start] writes a new attempt into the user's record, asks the provider for a session,
+// and hands out its token or leads to [Kit.Page], which starts the provider's SDK. News of
+// the attempt arrives at [Kit.Webhook]. It is also asked for: when the user comes back to
+// [Kit.Success] or [Kit.Error], when a page hands a claim to [Kit.Claim], and by [Kit.Run] in
+// case a webhook was lost. The host is told through the callbacks of [Config], and
 // [Kit.RequireVerified] lets the user through.
 //
 // # What can be relied on
 //
-// A webhook that was answered with 200 is not lost: its effect, or the notice
-// itself, is in the store. However often and in whatever order notices arrive,
-// the host is told of each change once, or again with the same [Event.ID] if it
-// did not say that it knew, or if a process died before that was written down.
-// A request that was captured and is sent again changes nothing.
+// A webhook that was answered with 200 is not lost: its effect, or the notice itself, is in
+// the store. However often and in whatever order notices arrive, the host is told of each
+// change once. It is told again, with the same [Event.ID], only if a callback did not return
+// nil, or if a process died before that was written down. A captured request that is sent
+// again changes nothing.
 //
-// Only what is authenticated changes anything: a signed webhook, or the answer
-// to a question asked with the secret key. A redirect, a callback of the SDK in
-// the browser, or an unknown word of the provider's never verifies anybody.
+// Only what is authenticated changes anything: a signed webhook, or the answer to a question
+// that was asked with the secret key. A redirect, a callback of the SDK in the browser, and an
+// unknown word of the provider's never verify anybody.
 //
-// The record holds nothing that says who somebody is, but for what waits sealed
-// for a callback that has not succeeded yet, and the fields named in
-// Config.Keep.
+// The record holds nothing that says who somebody is, apart from the fields named in
+// [Config.Keep], and from what waits, sealed, for a callback that has not succeeded yet.
 package okidhttp

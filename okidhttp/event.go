@@ -16,14 +16,14 @@ import (
 
 // Event is what a callback is told.
 //
-// It prints, logs and marshals as its ID and status alone: subject, metadata and
-// verification are the host's to name.
+// It prints, logs and marshals as its ID and status alone, since the other fields may be
+// personal.
 type Event struct {
-	// ID is the same however often the event is told, and different for every
-	// other event. Use it as an idempotency key.
+	// ID identifies the event: it is the same each time the event is told, and different
+	// for every other event. Use it as an idempotency key.
 	ID string
-	// Status is what the attempt has become, or, in OnVerified and Decide, is
-	// about to become.
+	// Status is what the attempt has become. In OnVerified and Decide, it is what the
+	// attempt is about to become.
 	Status identity.Status
 	// Reason is why the attempt failed, or was revoked: what [Refuse] was given,
 	// [ReasonPolicy], [ReasonDocumentExpired], [ReasonDocumentUnreadable], or what the
@@ -32,18 +32,17 @@ type Event struct {
 	Reason string
 	// Final says that the refusal rules out another attempt. See [Refusal.Final].
 	Final bool
-	// Subject is whom it is about, as Config.Subject named them when the attempt
-	// began.
+	// Subject is the user, as [Config.Subject] named them when the attempt began.
 	Subject string
-	// Attempt is the attempt's reference, as the start route gave it out.
+	// Attempt is the reference of the attempt, as [Kit.Start] gave it out.
 	Attempt string
 	// Provider is the name of the attempt's provider.
 	Provider string
-	// Metadata is what Config.Metadata said when the attempt began.
+	// Metadata is what [Config.Metadata] returned when the attempt began.
 	Metadata map[string]string
-	// Verification is what the provider found out, with its personal fields.
-	// They exist for the length of the callback and are not kept. When an
-	// attempt expires by the clock, it holds no more than the ID.
+	// Verification is what the provider found out, with its personal fields, which are
+	// not kept after the callback. If the attempt expired because nobody finished it in
+	// time, only its ID is set.
 	Verification identity.Verification
 }
 
@@ -60,23 +59,24 @@ const (
 	ReasonDocumentUnreadable = attempt.ReasonDocumentUnreadable
 )
 
-// String is the ID and the status.
+// String returns the ID and the status.
 func (e Event) String() string { return e.ID + " " + string(e.Status) }
 
-// Format is String for every verb.
+// Format writes String for every verb.
 func (e Event) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.String()) }
 
-// LogValue is the ID and the status.
+// LogValue returns the ID and the status.
 func (e Event) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", e.ID), slog.String("status", string(e.Status)))
 }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
-// Permanent marks a callback's error as one that no later try will mend. The
-// notice becomes a dead letter and the provider gets its 200. An attempt about to
-// be verified is failed; what was closed stays closed. A nil err gives nil.
+// Permanent returns an error that wraps err and tells the kit not to call again: no later
+// try would succeed. The event becomes a [DeadLetter], and the provider's webhook is answered
+// with 200. An attempt that was about to be verified fails; a gate that was shut stays shut.
+// If err is nil, Permanent returns nil.
 func Permanent(err error) error { return engine.Permanent(err) }
 
 // Refuse returns the error with which [Config.Decide] refuses a verification. The reason

@@ -7,15 +7,14 @@ import (
 	"strings"
 )
 
-// RequireVerified lets only verified users through to next, which finds the
-// [Grant] with [GrantFrom].
+// RequireVerified returns a handler that calls next for verified users, and for nobody else.
+// In next, [GrantFrom] returns the user's [Grant].
 //
-// A browser of somebody who is not verified gets 303 to the page, and comes back
-// when they are, or goes to Config.AfterSuccess if it cannot be known how the browser
-// saw the path, behind a proxy that changes it; another client gets 403. Somebody who is not logged in gets
-// Config.Unauthorized. When the store cannot be read nobody gets through: 503
-// with Retry-After. Answers are marked as not to be kept by any cache, unless next
-// says otherwise.
+// If the user is not verified, a browser gets 303 to [Kit.Page] and comes back afterwards, and
+// other clients get 403. Behind a proxy that changes paths in a way that the kit cannot know,
+// the browser goes to [Config.AfterSuccess] instead of coming back. If nobody is logged in,
+// [Config.Unauthorized] answers. If the store cannot be read, nobody gets through: the answer
+// is 503 with Retry-After. Answers are marked as not to be cached, unless next says otherwise.
 func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &passage{Context: r.Context()}
@@ -89,8 +88,8 @@ func (m *mount) pageFor(r *http.Request) string {
 
 type grantKey struct{}
 
-// GrantFrom returns the grant with which a request came through the gate. It is
-// false anywhere else.
+// GrantFrom returns the grant with which a request came through [Kit.RequireVerified], and
+// false if it did not.
 func GrantFrom(ctx context.Context) (Grant, bool) {
 	g, ok := ctx.Value(grantKey{}).(*Grant)
 	if !ok {

@@ -10,35 +10,34 @@ import (
 	"github.com/okidkit/okidkit/internal/attempt"
 )
 
-// ErrNotVerified: the subject has no verification that counts now.
+// ErrNotVerified is returned by [Kit.Grant] and [Kit.Kept] if the subject has no valid
+// verification.
 var ErrNotVerified = errors.New("okidhttp: subject is not verified")
 
-// Grant is what the kit remembers of a verification that counts, and all that it
-// keeps in clear: nothing in it says who somebody is.
+// Grant is what the kit remembers of a valid verification. It is all that the record keeps in
+// clear, and nothing in it says who somebody is.
 type Grant struct {
 	// VerifiedAt is when the verification began to count.
 	VerifiedAt time.Time
 	// Provider is the name of the provider that verified.
 	Provider string
-	// DocumentType is the provider's word for the document. May be empty.
+	// DocumentType is the provider's word for the document, and may be empty.
 	DocumentType string
-	// DocumentExpiry is the last day on which the document is valid. It is zero if
-	// the provider did not tell, and [identity.UnreadableDate] if it told what
-	// cannot be read.
+	// DocumentExpiry is the last day on which the document is valid. It is zero if the
+	// provider does not tell, and [identity.UnreadableDate] if it cannot be read.
 	DocumentExpiry identity.Date
-	// AgeOver lists those of Config.AgeOver that the user had reached when the
+	// AgeOver lists those ages of [Config.AgeOver] that the user had reached when the
 	// verification began to count.
 	AgeOver []int
 }
 
-// Over reports whether the user is known to have reached an age. It must be one
-// of Config.AgeOver.
+// Over reports whether the user is known to have reached an age, which must be one of
+// [Config.AgeOver].
 func (g Grant) Over(years int) bool { return slices.Contains(g.AgeOver, years) }
 
-// Grant returns what a subject's verification grants, and [ErrNotVerified] if it
-// has none that counts now. It is what [Kit.RequireVerified] asks, for code that
-// is not behind a route. Any other error means that the store is away, and
-// nobody knows.
+// Grant returns what a subject's verification grants, or [ErrNotVerified] if the subject has
+// no valid one. It is for code that is not behind [Kit.RequireVerified]. Any other error means
+// that the store cannot be read, so that nobody knows.
 func (k *Kit) Grant(ctx context.Context, subject string) (Grant, error) {
 	g, err := k.engine.Grant(ctx, attempt.HashSubject(subject))
 	switch {
@@ -50,9 +49,9 @@ func (k *Kit) Grant(ctx context.Context, subject string) (Grant, error) {
 	return Grant(*g), nil
 }
 
-// Kept returns the fields of Config.Keep of the verification that the subject's
-// grant rests on, and its ID and Status. The errors are those of [Kit.Grant],
-// and one more if the keys that sealed the fields are gone.
+// Kept returns the fields named in [Config.Keep] of the verification on which the subject's
+// grant rests, with its ID and Status. It returns the errors of [Kit.Grant], and another one
+// if the key that sealed the fields is gone.
 func (k *Kit) Kept(ctx context.Context, subject string) (identity.Verification, error) {
 	v, ok, err := k.engine.Kept(ctx, attempt.HashSubject(subject))
 	if err == nil && !ok {

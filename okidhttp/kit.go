@@ -16,8 +16,8 @@ import (
 	"github.com/okidkit/okidkit/internal/text"
 )
 
-// Kit verifies who the users of a web app are. It is made by [New], safe for
-// concurrent use, and an [http.Handler] of all its routes.
+// Kit verifies who the users of a web app are. It is made by [New], and is an [http.Handler]
+// of all its routes. Its methods are safe for concurrent use.
 type Kit struct {
 	cfg       Config
 	mount     *mount
@@ -34,9 +34,8 @@ type Kit struct {
 	claimTurns                       engine.Turns
 }
 
-// New checks the configuration and returns the kit. The error names every
-// problem at once. New does no I/O and starts no goroutine; see [Kit.Run] for
-// the part of the work that needs one.
+// New returns a kit with this configuration, or an error that names every problem of it. New
+// does no I/O and starts no goroutine; see [Kit.Run] for the work in the background.
 func New(cfg Config) (*Kit, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("okidhttp: unusable Config:\n%w", err)
@@ -70,14 +69,13 @@ func New(cfg Config) (*Kit, error) {
 	return k, nil
 }
 
-// SetKeys replaces [Config.Keys] from now on, in this process. It is safe for
-// concurrent use. The error names everything that is wrong with the keys, which are
-// then as before.
+// SetKeys replaces [Config.Keys] in this process from now on. It returns an error that names
+// every problem of the keys, and then changes nothing.
 //
-// A key that has leaked is left out: nothing that it sealed opens any more. Attempts
-// that began under it can then neither be finished nor be told of, and what was kept
-// is lost; the gate stays open for those who are verified. To replace a key without
-// losing anything, see [Config.Keys].
+// To replace a key without losing anything, follow [Config.Keys]. Leave a key out only if it
+// has leaked: nothing that it sealed can be opened any more. Attempts that began under it can
+// then not be finished, the host is not told of them, and what was kept is lost. The gate stays
+// open for those who are verified.
 func (k *Kit) SetKeys(keys [][]byte) error {
 	var errs []error
 	for _, text := range seal.Check(keys) {
@@ -90,10 +88,9 @@ func (k *Kit) SetKeys(keys [][]byte) error {
 	return nil
 }
 
-// ServeHTTP serves every route of the kit, directly below wherever it is mounted:
-// start, page (also at the mount itself), webhook, success, error, status and claim,
-// each with and without a slash at the end. Deeper paths are not found. Parameters of
-// the query that the kit does not know mean nothing.
+// ServeHTTP serves the routes start, page, webhook, success, error, status and claim directly
+// below the mount, with or without a slash at the end; the mount itself is the page. Deeper
+// paths are not found. Query parameters that the kit does not know are ignored.
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch k.mount.route(r.URL.Path) {
 	case "start":
@@ -115,31 +112,28 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Run does what nobody waits for: callbacks that failed are tried again,
-// attempts that nobody finished expire, and verifications whose webhook was lost
-// are asked for at the provider. It returns nil when ctx ends, after the
-// callbacks under way have returned, or have not though their time is long over.
-// Every replica may run it, and it may run again after it has returned. When it
-// ends, so do the live status streams that this kit has open, so that a server can
-// shut down.
+// Run performs background work until ctx is done: it retries callbacks, expires attempts that
+// nobody finished, and asks the provider about verifications whose webhook may be lost. It then
+// returns nil, as soon as the callbacks under way have returned, or should have long since. It
+// also ends the live status streams of this kit, so that a server can shut down. Every replica
+// may call Run, and call it again after it has returned.
 //
-// A kit needs one Run somewhere. Without it nothing is lost, but what failed
-// waits until it is delivered again, with Config.Async nobody is told of anything,
-// and nothing expires.
+// At least one process should run it. Without Run nothing is lost, but failed callbacks wait
+// until the provider delivers again, nothing expires, and with [Config.Async] the host is told
+// nothing.
 func (k *Kit) Run(ctx context.Context) error {
 	defer k.streams.end()
 	return k.engine.Run(ctx)
 }
 
-// Erase forgets a subject: the attempts, what they granted, what was kept, and
-// what waits for a callback. The gate closes at once, on every replica.
+// Erase forgets a subject: the attempts, the grant, what was kept, and what waits for a
+// callback. The gate shuts at once, on every replica. Erasing a subject of whom nothing is
+// known is not an error.
 //
-// Nothing brings it back: webhooks and references of before belong to no attempt
-// any more, and whoever works on one at this moment cannot commit. Only the
-// subject's own next Start, or a claim not used before, makes a new record. That a
-// claim was used, and the hash of whose it was, is remembered for ten years. Erasing
-// whom the store does not know is no error; an error means that the store could not
-// do it.
+// Nothing brings a subject back: earlier webhooks and references belong to no attempt any
+// more, and work in progress cannot be committed. Only the subject's own next start, or a claim
+// that was not used before, creates a new record. That a claim was used, with a hash of whose
+// it was, is remembered for ten years.
 func (k *Kit) Erase(ctx context.Context, subject string) error {
 	return k.engine.Erase(ctx, attempt.HashSubject(subject))
 }

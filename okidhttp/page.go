@@ -11,12 +11,12 @@ import (
 	"github.com/okidkit/okidkit/internal/engine"
 )
 
-// Page shows users what they need: without an attempt in the query, why they are
-// here and a button that starts a verification (where [Kit.RequireVerified]
-// sends them, with return_to); with the attempt, the provider's SDK, to the
-// attempt's own user only. An attempt that is finished leads on like
-// [Kit.Success]. 401: nobody is logged in; 404: not the user's attempt; 405; 503
-// with Retry-After: the store is away.
+// Page shows users what they need. Without an attempt in the query it is the page to which
+// [Kit.RequireVerified] leads: it says why the user is here, and has a button that starts a
+// verification. With an attempt it starts the provider's SDK, for the attempt's own user only;
+// if the attempt is finished, it leads on as [Kit.Success] does. The other answers are 401 if
+// nobody is logged in; 404 for an attempt that is not the user's; 405; and 503 with
+// Retry-After if the store cannot be reached.
 func (k *Kit) Page() http.Handler { return http.HandlerFunc(k.page) }
 
 func (k *Kit) page(w http.ResponseWriter, r *http.Request) {

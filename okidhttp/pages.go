@@ -17,13 +17,13 @@ import (
 	"github.com/okidkit/okidkit/internal/text"
 )
 
-// A Frame is what the templates of all pages get; see Config.Pages.
+// Frame is what the templates of all pages get. See [Config.Pages].
 type Frame struct {
-	// Nonce must stand in the nonce attribute of every script, style and link
-	// element: the Content-Security-Policy allows no others.
+	// Nonce must be the nonce attribute of every script, style and link element, since the
+	// Content-Security-Policy allows no others.
 	Nonce string
-	// Language is that of the texts, for the lang attribute: "nl". Direction is
-	// "ltr" or "rtl", for dir.
+	// Language is the language of the texts, such as "nl", for the lang attribute. Direction
+	// is "ltr" or "rtl", for dir.
 	Language, Direction string
 	// Brand is Config.Brand.
 	Brand Brand
@@ -31,65 +31,64 @@ type Frame struct {
 	texts *text.Catalog
 }
 
-// T returns the translation of one of the kit's English texts into the language of the
-// page; see [Config.Texts]. A text that is not the kit's is returned as it is.
+// T returns the translation of one of the kit's English texts into the language of the page.
+// It returns any other text as it is. See [Config.Texts].
 func (f *Frame) T(english string) string { return f.texts.Translate(f.Language, english) }
 
 func (f *Frame) frame() *Frame { return f }
 
-// StartPage is where the gate sends people: start.html gets it.
+// StartPage is the data of start.html, to which the gate leads.
 type StartPage struct {
 	Frame
-	// Last is how the user's last attempt stands: "" if there is none. Title,
+	// Last is the status of the user's last attempt, and empty if there is none. Title,
 	// Message and Button are English texts, for T, that go with it.
 	Last                   identity.Status
 	Title, Message, Button string
-	// Reason is why that attempt was refused, in the language of the page: "" if that is
-	// not known.
+	// Reason says why that attempt was refused, in the language of the page. It is empty if
+	// that is not known.
 	Reason string
-	// StartURL is where the button posts to, with ReturnTo as return_to and Locale, the
+	// StartURL is where the button posts to, with ReturnTo as return_to, and Locale, the
 	// provider's language, as locale.
 	StartURL, ReturnTo, Locale string
-	// ResultURL shows the result of the last attempt if that is still to come,
-	// and is "" if not.
+	// ResultURL shows the result of the last attempt. It is empty unless one is still to come.
 	ResultURL string
 }
 
-// SDKPage hands the user over to the provider: sdk.html gets it. The work is done
-// by the template sdk.js, which shows of all elements with the attribute data-when
-// those with one value: wait, open, trouble or unsent. Elements with
-// data-without-camera appear where the browser has none to offer, and those with
-// data-resend send again what is unsent.
+// SDKPage is the data of sdk.html, which hands the user over to the provider. The template
+// sdk.js does the work. Of the elements with the attribute data-when it shows those with one
+// value: wait, open, trouble or unsent. It shows elements with data-without-camera if the
+// browser has no camera to offer, and a click on one with data-resend sends again what is
+// unsent.
 type SDKPage struct {
 	Frame
 	SDK  identity.SDK
 	Boot template.JS // SDK.Boot
-	// ClaimURL is where what the SDK hands over is posted to; "": it means nothing.
+	// ClaimURL is where what the SDK hands over is posted to. It is empty if that means
+	// nothing.
 	ClaimURL string
-	// SuccessURL and ErrorURL are where the user goes afterwards, StatusURL tells
-	// how the attempt stands, and RetryURL is this page.
+	// SuccessURL and ErrorURL are where the user goes afterwards. StatusURL tells how the
+	// attempt stands, and RetryURL is this page.
 	SuccessURL, ErrorURL, StatusURL, RetryURL string
 	// SupportCode names the attempt in the host's log.
 	SupportCode string
 }
 
-// PendingPage waits for the verdict: pending.html gets it. The template pending.js
-// moves on as soon as there is one, and after two minutes shows the element with
-// the id slow.
+// PendingPage is the data of pending.html, which waits for the verdict. The template pending.js
+// moves on as soon as there is one, and shows the element with the id slow after two minutes.
 type PendingPage struct {
 	Frame
-	// Review: a person at the provider looks at it, which may take days.
+	// Review says that a person at the provider looks at it, which may take days.
 	Review bool
-	// Stopped: the provider's flow ended with an error, whatever that means.
+	// Stopped says that the provider's flow ended with an error.
 	Stopped bool
-	// StatusURL tells how the attempt stands, NextURL is where to go when that is
+	// StatusURL tells how the attempt stands, NextURL is where to go when its status is
 	// final, and ResumeURL is where a user goes on who did not finish.
 	StatusURL, NextURL, ResumeURL string
 	// SupportCode names the attempt in the host's log.
 	SupportCode string
 }
 
-// MessagePage says one thing: message.html gets it.
+// MessagePage is the data of message.html, which says one thing.
 type MessagePage struct {
 	Frame
 	// Kind is "verified", "stranger" (whoever opens the link of an attempt that is
@@ -98,10 +97,10 @@ type MessagePage struct {
 	Kind string
 	// Title, Message and Button are English texts, for T.
 	Title, Message, Button string
-	// Reason is why the user was refused, in the language of the page: "" if that is not
-	// known, or nobody was.
+	// Reason says why the user was refused, in the language of the page. It is empty if that
+	// is not known, or if nobody was.
 	Reason string
-	// NextURL is where the button leads; "": there is none.
+	// NextURL is where the button leads. If empty, there is none.
 	NextURL string
 }
 

@@ -30,24 +30,24 @@ const (
 	maxStartBody = 16 << 10
 )
 
-// Start begins a verification, or resumes the one that the user has begun: a
-// same-origin POST, with the optional form values return_to (a page of the
-// host's to go to afterwards) and locale. What cannot be used of them is ignored.
+// Start begins a verification, or resumes the one that the user has begun. It takes a
+// same-origin POST with the optional values return_to, a page of the host's to go to
+// afterwards, and locale, as a form or as JSON. Values that cannot be used are ignored.
 //
-// A browser's form gets 303 to the page, also if nobody is logged in, and so does its
-// GET, which begins nothing. A
-// client that does not accept HTML gets JSON, 201 for a new attempt and 200 for a
-// resumed one:
+// A browser's form is answered with 303 to the page, and so is its GET, which begins nothing.
+// If nobody is logged in, the page leads to the log-in. A client that does not accept HTML gets
+// JSON, with 201 for a new attempt and 200 for a resumed one:
 //
 //	{"attempt":"…","process_token":"…","expires_at":"…","page_url":"…","sdk":{"script_url":"…","config":{…}}}
 //
-// A provider that verifies in the browser alone has no token, and claim_url, where
-// a page of the host's posts what the SDK hands over; see [Kit.Claim].
+// For a provider that verifies in the browser alone, process_token is empty and there is a
+// claim_url, to which a page of the host's posts what the SDK hands over; see [Kit.Claim].
 //
-// 401: nobody is logged in; 400; 403: cross-origin, or ruled out by [Refusal.Final]; 405; 408; 409: already verified;
-// 429 with Retry-After: Config.StartLimit; 502: the provider refused; 503 with
-// Retry-After: the provider or the store is away, or there is too much to do, in all or
-// of this user's.
+// The other answers are 400 for a body that cannot be read; 401 if nobody is logged in; 403 if
+// the request comes from another origin, or if another try is ruled out by [Refusal.Final]; 405;
+// 408; 409 if the user is verified already; 429 with Retry-After because of
+// [Config.StartLimit]; 502 if the provider refuses; and 503 with Retry-After if the provider or
+// the store cannot be reached, or if there is too much to do, in all or for this user.
 func (k *Kit) Start() http.Handler { return http.HandlerFunc(k.start) }
 
 func (k *Kit) start(w http.ResponseWriter, r *http.Request) {

@@ -30,8 +30,9 @@ const (
 	maxStreams = 3
 )
 
-// Status tells the user how their own attempt stands: GET, with the attempt in
-// the query. JSON, of which retry_after is there while the status may change:
+// Status tells the user how an attempt of theirs stands. It takes a GET with the attempt in the
+// query, and answers in JSON. While the status may change, retry_after is the number of seconds
+// after which to ask again:
 //
 //	{"status":"started","updated_at":"2026-01-02T15:04:05Z","retry_after":1}
 //
@@ -40,14 +41,15 @@ const (
 //
 //	{"status":"failed","reason":"too_young","final":true,"updated_at":"2026-01-02T15:04:05Z"}
 //
-// It has an ETag, and If-None-Match gets 304 while it stands.
+// The answer has an ETag, and If-None-Match is answered with 304 while it stands.
 //
-// With "Accept: text/event-stream" it is a stream that sends the same object
-// whenever it changes, and ends when the status is final. Last-Event-ID spares a
-// client that connects again what it knows: 204, with which an EventSource gives
-// up, if that is the end. An attempt that is not the user's, or is none, is 404,
-// always in the same bytes. 405; 429: the user has three streams open already;
-// 503 with Retry-After: the store is away.
+// With "Accept: text/event-stream" the answer is a stream, which sends the same object whenever
+// it changes and ends when the status is final. A client that reconnects with Last-Event-ID is
+// not sent what it knows, and gets 204 if that was the end, so that an EventSource gives up.
+//
+// An attempt that is not the user's and one that does not exist get the same 404. The other
+// answers are 405; 429 if the user has three open streams; and 503 with Retry-After if the
+// store cannot be reached.
 func (k *Kit) Status() http.Handler { return http.HandlerFunc(k.status) }
 
 // statusBody is the answer. Pages that ask for it know no more than this.

@@ -10,7 +10,7 @@ import (
 	"github.com/okidkit/okidkit/internal/engine"
 )
 
-// ErrAnonymous is for [Config.Subject]: nobody is logged in.
+// ErrAnonymous may be returned by [Config.Subject] if nobody is logged in.
 var ErrAnonymous = errors.New("okidhttp: nobody is logged in")
 
 // subject is the user of the request and the hash that stands for them. It is "" if

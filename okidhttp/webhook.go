@@ -10,16 +10,16 @@ import (
 	"github.com/okidkit/okidkit/internal/engine"
 )
 
-// Webhook receives the provider's signed events: POST only.
+// Webhook receives the provider's signed events. It takes a POST.
 //
-// It answers 200 if the event took effect, was delivered before, or means
-// nothing; then it is never needed again. 401: the signature or timestamp is
-// missing or wrong; 400: it is signed but cannot be read; 405; 408; 413; 415: the
-// body is encoded; 500: the host's callback failed, or the body had been read before;
-// 503 with Retry-After: the store is away, a provider that must be asked is, the event
-// is being handled at this moment, or there is too much to do. After 500 and 503
-// the event is durable or not acknowledged, and a sender that tries again loses
-// nothing.
+// The answer is 200 if the event took effect, was delivered before, or means nothing, so that
+// it need not be sent again. After 500 and 503 the event is either durable or not acknowledged,
+// so a sender that tries again loses nothing: 500 if the host's callback failed, or if the body
+// was read by something in front of the kit; 503 with Retry-After if the store, or a provider
+// that must be asked, cannot be reached, if the event is being handled at this moment, or if
+// there is too much to do. Other answers are 400 if the event is signed but cannot be read; 401
+// if the signature or the timestamp is missing or wrong; 405; 408; 413; and 415 if the body is
+// encoded.
 func (k *Kit) Webhook() http.Handler { return http.HandlerFunc(k.webhook) }
 
 func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
