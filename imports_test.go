@@ -22,15 +22,14 @@ import (
 const module = "github.com/okidkit/okidkit"
 
 // mayImport says what each folder may import beside the standard library. A name
-// without a dot in its first part is a folder of ours. "json" is the JSON
-// library, for where a stranger's JSON is read.
+// without a dot in its first part is a folder of ours.
 var mayImport = map[string][]string{
 	"identity":               {"internal/redact"},
 	"store":                  {},
 	"store/storetest":        {"store"},
 	"memstore":               {"store"},
 	"redisstore":             {"store", "github.com/redis/go-redis/v9"},
-	"okid":                   {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "json"},
+	"okid":                   {"identity", "internal/apiclient", "internal/redact", "internal/strictjson"},
 	"getid":                  {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"okidhttp":               {"identity", "internal/attempt", "internal/body", "internal/engine", "internal/redact", "internal/seal", "internal/text", "store"},
 	"internal/attempt":       {"identity"},
@@ -88,13 +87,26 @@ func TestImports(t *testing.T) {
 				continue // the standard library
 			}
 			isAllowed := slices.ContainsFunc(allowed, func(a string) bool {
-				if a == "json" {
-					a = "github.com/go-json-experiment/json"
-				}
 				return imported == a || strings.Contains(a, ".") && strings.HasPrefix(imported, a+"/")
 			})
 			assert.True(t, isAllowed, "%s imports %s", folder, imported)
 		}
+	}
+}
+
+// A host with okID and the store in memory has no module in its binary but this one;
+// GetID brings the one that checks its tokens.
+func TestOtherModules(t *testing.T) {
+	for packages, want := range map[string]string{
+		"./okidhttp ./okid ./memstore": module,
+		"./getid":                      "github.com/golang-jwt/jwt/v5\n" + module,
+	} {
+		args := append([]string{"list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}, strings.Fields(packages)...)
+		out, err := exec.Command("go", args...).Output()
+		require.NoError(t, err)
+		modules := strings.Fields(string(out))
+		slices.Sort(modules)
+		assert.Equal(t, want, strings.Join(slices.Compact(modules), "\n"), packages)
 	}
 }
 

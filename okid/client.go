@@ -2,12 +2,13 @@ package okid
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
-
-	"github.com/go-json-experiment/json"
+	"unicode/utf8"
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/apiclient"
@@ -57,21 +58,26 @@ func generateBody(r identity.StartRequest) ([]byte, error) {
 	if r.Reference == "" {
 		return nil, errors.New("reference is empty")
 	}
+	if _, ok := r.Metadata[MetadataReference]; ok {
+		return nil, errors.New("metadata has a member named reference, too")
+	}
 	metadata := map[string]string{MetadataReference: r.Reference}
-	for key, value := range r.Metadata {
-		if key == MetadataReference {
-			return nil, errors.New("metadata has a member named reference, too")
-		}
-		metadata[key] = value
+	maps.Copy(metadata, r.Metadata)
+	valid := utf8.ValidString(r.CallbackURL) && utf8.ValidString(r.SuccessURL) && utf8.ValidString(r.ErrorURL)
+	for key, value := range metadata {
+		valid = valid && utf8.ValidString(key) && utf8.ValidString(value)
+	}
+	if !valid {
+		return nil, errors.New("request is not valid UTF-8") // encoding/json would replace what is not
 	}
 	body, err := json.Marshal(GenerateRequest{
 		Metadata:    metadata,
 		CallbackURL: r.CallbackURL,
 		SuccessURL:  r.SuccessURL,
 		ErrorURL:    r.ErrorURL,
-	}, json.Deterministic(true))
+	})
 	if err != nil {
-		return nil, errors.New("request is not valid UTF-8") // the library's text could quote it
+		return nil, err
 	}
 	// The metadata comes back in webhooks, where it is read strictly.
 	return strictjson.Read(body, generateShape, func(*strictjson.Value) ([]byte, error) { return body, nil })
