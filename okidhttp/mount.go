@@ -3,6 +3,7 @@ package okidhttp
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 )
@@ -57,18 +58,19 @@ func (m *mount) route(path string) string {
 }
 
 // isPage reports whether a target is the kit's own page, or leads there, which must not
-// lead to itself.
+// lead to itself. It reads the target as generously as browsers and routers do: a host that
+// is not ASCII may be any.
 func (m *mount) isPage(target string) bool {
-	u, err := m.publicURL.Parse(target)
+	u, err := m.publicURL.Parse(strings.TrimSpace(target))
 	if err != nil {
 		return false
 	}
-	if host, err := hostOf(u); err != nil || host != m.publicURL.Host {
+	if host, err := hostOf(u); err == nil && host != m.publicURL.Host {
 		return false
 	}
-	mount, path := strings.TrimRight(m.publicURL.Path, "/"), strings.TrimRight(u.Path, "/")
+	clean := func(p string) string { return path.Clean("/" + strings.ReplaceAll(p, `\`, "/")) }
 	for _, own := range []string{"", "/page", "/start"} {
-		if strings.EqualFold(path, mount+own) { // as some routers do
+		if strings.EqualFold(clean(u.Path), clean(m.publicURL.Path+own)) { // as some routers do
 			return true
 		}
 	}

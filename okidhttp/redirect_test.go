@@ -515,7 +515,13 @@ func TestPageOfAnotherProvider(t *testing.T) {
 
 // A page that the host has named as its own is never one that leads to itself.
 func TestAfterSuccessIsTheKitsOwnPage(t *testing.T) {
-	for _, target := range []string{"/verify", "/verify/", "/verify/page", "/verify/page/?x=1", "/verify/start", "/Verify/PAGE", "/verify/%70age", "https://app.example/verify/page", "HTTPS://APP.example:443/verify/page", "http://app.example:80/verify"} {
+	for _, target := range []string{
+		"/verify", "/verify/", "/verify/page", "/verify/page/?x=1", "/verify/start", "/Verify/PAGE", "/verify/%70age", "/verify/page#x", "/verify//page",
+		"/x/../verify/page", "/verify/./page", "/x/%2e%2e/verify/page", "/verify%2Fpage", "/verify/page ",
+		"https://app.example/verify/page", "HTTPS://APP.example:443/verify/page", "http://app.example:80/verify", "https://app.example:/verify/page",
+		"https://app.example:0443/verify/", "https://app.example/x/../verify/page", "https://app.example/x/%2E%2E/verify", `https://app.example/verify\page`,
+		"https://ａpp.example/verify/page", "https://app%EF%BC%8Eexample/verify/page",
+	} {
 		w := newWorld(t, func(c *Config) { c.AfterSuccess = target })
 		a := w.start("alice").Attempt
 		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
@@ -523,7 +529,10 @@ func TestAfterSuccessIsTheKitsOwnPage(t *testing.T) {
 		assert.Equal(t, 200, rec.Code, target)
 		assert.Contains(t, rec.Body.String(), "Already verified", target)
 	}
-	for _, target := range []string{"/verify/pages", "/page", "/verified", "https://other.example/verify/page", "/verify/status"} {
+	for _, target := range []string{
+		"/verify/pages", "/page", "/verified", "https://other.example/verify/page", "/verify/status", "/verify/page/more", "/?to=/verify/page",
+		"https://app.example:8443/verify/page", "https://b%C3%BCcher.example/shop",
+	} {
 		w := newWorld(t, func(c *Config) { c.AfterSuccess = target })
 		a := w.start("alice").Attempt
 		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -191,6 +193,30 @@ func testSameSite(t *testing.T, chromium context.Context) {
 			}
 			u.isMember()
 		})
+	}
+}
+
+// Whoever presses the button when their session is over gets to the log-in, though that
+// is at another origin, where the page's form may not go.
+func testSessionOver(t *testing.T, chromium context.Context) {
+	logIn := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = fmt.Fprint(rw, `<!doctype html><link rel="icon" href="data:,"><title>Log in</title><p>who are you?</p>`)
+	}))
+	defer logIn.Close()
+	w := site{configure: func(c *okidhttp.Config) { c.Unauthorized = http.RedirectHandler(logIn.URL, http.StatusSeeOther) }}.run(t)
+	for name, scripts := range map[string]bool{"olivia": true, "oscar": false} {
+		u := visit(t, chromium, w, name)
+		u.comes()
+		u.sees("Start verification")
+		_, err := chromedp.Call(u.tab, network.ClearBrowserCookies, cdp.Empty{})
+		require.NoError(t, err)
+		if !scripts {
+			u.withoutJavaScript()
+		}
+		u.click("Start verification")
+		u.sees("who are you?")
+		assert.Equal(t, logIn.URL+"/", u.location())
 	}
 }
 

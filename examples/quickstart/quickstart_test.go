@@ -47,6 +47,7 @@ func TestQuickstart(t *testing.T) {
 		{"pending without stream", testPendingWithoutStream},
 		{"way out", testWayOut},
 		{"same site", testSameSite},
+		{"session over", testSessionOver},
 		{"sdk calls twice", testSDKCallsTwice},
 		{"sdk gives up", testSDKGivesUp},
 		{"sdk host away", testSDKHostAway},
