@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/body"
+	"github.com/okidkit/okidkit/internal/engine"
 )
 
 // opaque hides what a ResponseWriter can do beside writing, as that of many a
@@ -77,7 +79,7 @@ func TestSlowBodies(t *testing.T) {
 		for _, route := range []struct {
 			name string
 			most time.Duration
-		}{{"webhook", webhookTime}, {"claim", userTime}, {"start", userTime}} {
+		}{{"webhook", 5 * time.Second}, {"claim", 10 * time.Second}, {"start", 10 * time.Second}} {
 			for _, length := range []string{"Content-Length: 700", "Transfer-Encoding: chunked"} {
 				t.Run(name+"/"+route.name+"/"+length, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
@@ -342,4 +344,24 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.ended <- err
 	return n, err
+}
+
+// The documentation has the bounds that there are.
+func TestDocumentedBounds(t *testing.T) {
+	docs, err := os.ReadFile("../docs/operations.md")
+	require.NoError(t, err)
+	for _, row := range []string{
+		fmt.Sprintf("| time for the body of a webhook to arrive | %d s |", webhookTime/time.Second),
+		fmt.Sprintf("| the same of a claim or a start | %d s |", userTime/time.Second),
+		fmt.Sprintf("up to %d KiB each | %d MiB |", body.Small>>10, webhookSmall>>20),
+		fmt.Sprintf("| the same for larger webhooks | %d MiB |", webhookLarge>>20),
+		fmt.Sprintf("| for claims | %d and %d MiB,", claimSmall>>20, claimLarge>>20),
+		fmt.Sprintf("| for starts | %d and %d MiB |", startSmall>>20, startLarge>>20),
+		fmt.Sprintf("| for starts of nobody, which lead to the log-in | %d and %d MiB |", strangerSmall>>20, strangerLarge>>20),
+		fmt.Sprintf("| claims of one user: %d are worked on, the others wait for up to %d s | %d |", maxClaims, userTime/time.Second, maxClaimCrowd),
+		fmt.Sprintf("the others wait for up to %d s | %d |", engine.StartTime/time.Second, maxStartCrowd),
+		fmt.Sprintf("| live status streams of one user | %d |", maxStreams),
+	} {
+		assert.Contains(t, string(docs), row)
+	}
 }
