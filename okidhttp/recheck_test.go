@@ -108,32 +108,34 @@ func TestRecheckOfWhatWasOvertaken(t *testing.T) {
 	assert.Equal(t, 403, w.gate("alice"))
 }
 
-// One limit holds for the questions of all processes together, and each attempt has its
-// turn.
+// One limit holds for the questions of all processes together, whether an attempt is under
+// way or is verified, and each has its turn.
 func TestQuestionsOfAllReplicas(t *testing.T) {
-	w := newWorld(t)
-	kits := []*Kit{w.kit, w.replica(), w.replica()}
-	const users = 3 * maxRefreshes
-	for i := range users {
-		ref := w.start(fmt.Sprint("user ", i)).Attempt
-		w.provider.answer(ref, fmt.Sprint("v", i), identity.Started)
-		require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: fmt.Sprint("v", i), Status: identity.Started}))
-	}
-	w.clock.add(refreshEvery)
-	asked := 0
-	for range 90 {
-		before := w.provider.asked()
-		for _, k := range kits {
-			for range users/dueBatch + 1 {
-				runOnce(t, k)
-			}
+	for status, every := range map[identity.Status]time.Duration{identity.Started: refreshEvery, identity.Verified: day} {
+		w := newWorld(t)
+		kits := []*Kit{w.kit, w.replica(), w.replica()}
+		const users = 3 * maxRefreshes
+		for i := range users {
+			ref := w.start(fmt.Sprint("user ", i)).Attempt
+			w.provider.answer(ref, fmt.Sprint("v", i), status)
+			require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: fmt.Sprint("v", i), Status: status}))
 		}
-		inThisSecond := w.provider.asked() - before
-		assert.LessOrEqual(t, inThisSecond, maxRefreshes)
-		asked += inThisSecond
-		w.clock.add(time.Second)
+		w.clock.add(every)
+		asked := 0
+		for range 90 {
+			before := w.provider.asked()
+			for _, k := range kits {
+				for range users/dueBatch + 1 {
+					runOnce(t, k)
+				}
+			}
+			inThisSecond := w.provider.asked() - before
+			assert.LessOrEqual(t, inThisSecond, maxRefreshes, status)
+			asked += inThisSecond
+			w.clock.add(time.Second)
+		}
+		assert.Equal(t, users, asked, status)
 	}
-	assert.Equal(t, users, asked)
 }
 
 // After an answer that there were too many questions, nobody asks about that attempt for

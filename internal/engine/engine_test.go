@@ -352,39 +352,49 @@ func TestNotedClaimIsKept(t *testing.T) {
 }
 
 // Whoever reads the list of dead letters takes off it what stands there without reason,
-// but no letter that has come up meanwhile.
+// but no letter that comes up meanwhile, whenever that is.
 func TestLetterWhileTheListIsTidied(t *testing.T) {
-	w := newWorld(t)
-	at := w.start("alice")
-	giveUp := func(word identity.Status) {
-		t.Helper()
-		w.host.fails = Permanent(errors.New("no such user"))
-		outcome, err := w.webhook(at, word, "")
-		require.NoError(t, err)
-		require.Equal(t, attempt.DeadLetter, outcome)
-		w.later(time.Second)
-		w.host.fails = nil
-	}
-	giveUp(identity.Failed)
-	var ids []string
-	read := func() {
-		ids = nil
-		require.NoError(t, w.EachDeadLetter(t.Context(), func(l DeadLetter) bool { ids = append(ids, l.ID); return true }))
-	}
-	read()
-	require.Len(t, ids, 1)
-	require.NoError(t, w.ReplayDeadLetter(t.Context(), ids[0]))
-	w.store.afterGet = func(key string) { // the record, in which there is no letter
-		if key == at.Subject.Key() {
+	for reads := range 3 {
+		w := newWorld(t)
+		at := w.start("alice")
+		giveUp := func(word identity.Status) {
+			t.Helper()
+			w.host.fails = Permanent(errors.New("no such user"))
+			outcome, err := w.webhook(at, word, "")
+			require.NoError(t, err)
+			require.Equal(t, attempt.DeadLetter, outcome)
+			w.later(time.Second)
+			w.host.fails = nil
+		}
+		giveUp(identity.Failed)
+		var ids []string
+		read := func() {
+			ids = nil
+			require.NoError(t, w.EachDeadLetter(t.Context(), func(l DeadLetter) bool { ids = append(ids, l.ID); return true }))
+		}
+		read()
+		require.Len(t, ids, 1)
+		require.NoError(t, w.ReplayDeadLetter(t.Context(), ids[0]))
+		w.store.afterGet = func(key string) {
+			if key != at.Subject.Key() {
+				return
+			}
+			if reads--; reads < 0 { // of the record, in which there was no letter
+				w.store.afterGet = nil
+				w.provider.says["v1"] = identity.Verified
+				giveUp(identity.Verified)
+			}
+		}
+		read()
+		if w.store.afterGet != nil { // it comes up afterwards
 			w.store.afterGet = nil
 			w.provider.says["v1"] = identity.Verified
 			giveUp(identity.Verified)
 		}
+		read()
+		assert.Len(t, ids, 1)
+		require.NoError(t, w.unlist(t.Context(), at.Subject)) // of an Erase before the attempt began
+		read()
+		assert.Len(t, ids, 1)
 	}
-	read()
-	read()
-	assert.Len(t, ids, 1)
-	require.NoError(t, w.unlist(t.Context(), at.Subject)) // of an Erase before the attempt began
-	read()
-	assert.Len(t, ids, 1)
 }
