@@ -20,6 +20,7 @@ import (
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/store"
 )
@@ -35,6 +36,8 @@ import (
 //
 // OKIDHTTP_CHOICES="0 3 1" with -run naming one scenario goes that way alone, and
 // tells what happened.
+//
+// With OKIDKIT_LONG_TESTS=1 more befalls the processes, unless the race detector is on.
 func TestExplore(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.String(), func(t *testing.T) {
@@ -59,6 +62,9 @@ func TestExplore(t *testing.T) {
 		})
 	}
 }
+
+// thorough is whether explorations and walks go as far as they can.
+var thorough = testenv.IsLong() && !testenv.RaceDetector
 
 // scenario is what is the same in all runs of an exploration.
 type scenario struct {
@@ -104,16 +110,20 @@ func scenarios() []scenario {
 		{name: "gives up", callbacks: usual, gives: true,
 			webhooks: []identity.Status{identity.Verified, identity.Failed}},
 	}
+	befalls := 2 // a process in one schedule, at most
+	if thorough {
+		befalls = 3
+	}
 	for _, truth := range []identity.Status{identity.Verified, identity.Failed} {
 		all = append(all,
-			scenario{truth: truth, bounds: bounds{all: exploreBound, faults: 2, leaps: 1}},
-			scenario{truth: truth, bounds: bounds{all: exploreBound, faults: 2, leaps: 1}, confirm: true},
+			scenario{truth: truth, bounds: bounds{all: befalls, faults: 2, leaps: 1}},
+			scenario{truth: truth, bounds: bounds{all: befalls, faults: 2, leaps: 1}, confirm: true},
 			scenario{truth: truth, bounds: bounds{all: 2, faults: 2, leaps: 1}, async: true}, // with one process more
 		)
 		for _, h := range hosts {
 			all = append(all,
-				scenario{truth: truth, bounds: bounds{all: exploreBound - 1, faults: 1, leaps: 1}, host: h},
-				scenario{truth: truth, bounds: bounds{all: exploreBound - 1, faults: 1, leaps: 1}, host: h, async: true},
+				scenario{truth: truth, bounds: bounds{all: befalls - 1, faults: 1, leaps: 1}, host: h},
+				scenario{truth: truth, bounds: bounds{all: befalls - 1, faults: 1, leaps: 1}, host: h, async: true},
 			)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -23,7 +24,8 @@ const most = 2000
 // TestWalksFindBugs has store, provider or host behave as they would under, or seem to
 // under, a kit that does not keep one of its promises.
 func TestWalksFindBugs(t *testing.T) {
-	if !plantsBugs {
+	testenv.Long(t)
+	if testenv.RaceDetector {
 		t.Skip("a walk does one thing at a time, so there is nothing for the race detector to find")
 	}
 	everybody := func(c *circumstances) { c.callbacks = allCallbacks }

@@ -78,8 +78,11 @@ func TestBrowser(t *testing.T) {
 			require.NoError(t, fake.Complete(id, okidtest.Passport(noon)))
 		}, "", []string{"gone", "complete completed"}, "/success"},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if i > 0 {
+				testenv.Long(t)
+			}
 			var fake *okidtest.OKID
 			reports := make(chan string, 100)
 			mux := http.NewServeMux()

@@ -58,8 +58,11 @@ func TestGetIDBrowser(t *testing.T) {
 		{"slow", "slow", "", []string{"?locale=nl", "gone", "update processing", "claim"}, ""},
 		{"close button", "", `document.querySelector("dialog button").click();`, []string{"?locale=nl", "gone"}, ""},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if i > 0 {
+				testenv.Long(t)
+			}
 			reports, claims := make(chan string, 100), make(chan []byte, 100)
 			mux := http.NewServeMux()
 			host := httptest.NewServer(mux)

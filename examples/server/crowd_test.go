@@ -87,7 +87,7 @@ func TestCrowds(t *testing.T) {
 			}
 			grown := s.memory(t, "VmHWM") - idle
 			t.Logf("%d MB idle, %d MB more at most", idle>>20, grown>>20)
-			if !raceDetector {
+			if !testenv.RaceDetector {
 				assert.Less(t, grown, tt.most<<20)
 			}
 			require.Equal(t, http.StatusOK, s.deliver(t, s.signed(completed(a, a.id))).status)

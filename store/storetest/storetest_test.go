@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -250,6 +251,7 @@ var flaws = []struct{ flaw, found string }{
 
 // The suite finds every flaw, and every case has a flaw to find.
 func TestFlawsAreFound(t *testing.T) {
+	testenv.Long(t)
 	caught := map[string][]string{}
 	for _, f := range flaws {
 		t.Run(f.flaw, func(t *testing.T) {
@@ -274,6 +276,7 @@ func TestFlawsAreFound(t *testing.T) {
 
 // Real time hides what is wrong by a millisecond, and what takes years.
 func TestFlawsAreFoundOnRealTime(t *testing.T) {
+	testenv.Long(t)
 	hidden := []string{
 		"TTL at most a year", "TTL in milliseconds, rounded down", "due early", "due one tick late", "ends early",
 		"lives at its end", "not due at its instant",
