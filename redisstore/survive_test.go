@@ -129,7 +129,6 @@ func (w *writers) check(t *testing.T) {
 				"%s has version %d, acknowledged was %d", key, rec.Version, last.version)
 		}
 	}
-	t.Log(w.last.Load())
 	t.Logf("acknowledged: %d, of which lost: %d", w.total(), w.lost.Load())
 	require.Eventually(t, func() bool {
 		due, err := w.store.Due(t.Context(), 1_000_000)
