@@ -47,6 +47,7 @@ for (const name in scenarios) {
 </script>`
 
 func TestBoot(t *testing.T) {
+	testenv.Long(t)
 	chromium := testenv.Program(t, "chromium")
 	sdk := newProvider(t, newVendor()).SDK(identity.Session{}, "nl")
 	config, err := json.Marshal(sdk.Config)

@@ -24,6 +24,7 @@ import (
 // A crowd of strangers, or of users, whose bodies are large or do not come, costs the
 // server little memory, and webhooks get through it at once.
 func TestCrowds(t *testing.T) {
+	testenv.Long(t)
 	claim := `{"data":[` + strings.Repeat("0,", 125<<10) + `0]}` // as many values as 250 KiB hold
 	for _, tt := range []struct {
 		name  string
@@ -33,22 +34,18 @@ func TestCrowds(t *testing.T) {
 		sent  string
 		done  bool // the whole body is sent
 		most  int  // memory, in MB
-		quick bool // also where long tests are not asked for
 	}{
-		{"webhooks of one byte of few", 1100, "webhook", "Content-Length: 700", "{", false, 100, true},
-		{"webhooks of one byte of many", 1100, "webhook", "Content-Length: 262144", "{", false, 100, false},
-		{"webhooks that stop after 200 kB", 1100, "webhook", "Content-Length: 262144", strings.Repeat("x", 200_000), false, 100, true},
-		{"webhooks that stop after 200 kB, in chunks", 1100, "webhook", "Transfer-Encoding: chunked", "30d40\r\n" + strings.Repeat("x", 200_000), false, 100, false},
-		{"forged webhooks of 250 KiB", 1100, "webhook", "Content-Length: 256000", strings.Repeat("x", 256_000), true, 100, false},
-		{"claims of one byte", 1100, "claim", "Content-Length: 262144", "{", false, 100, false},
-		{"claims that stop after 200 kB", 1100, "claim", "Content-Length: 262144", strings.Repeat("x", 200_000), false, 100, false},
-		{"forged claims of 250 KiB", 300, "claim", "Content-Length: " + strconv.Itoa(len(claim)), claim, true, 100, true},
-		{"starts of one byte", 1100, "start", "Content-Length: 16384", "x", false, 100, false},
+		{"webhooks of one byte of few", 1100, "webhook", "Content-Length: 700", "{", false, 100},
+		{"webhooks of one byte of many", 1100, "webhook", "Content-Length: 262144", "{", false, 100},
+		{"webhooks that stop after 200 kB", 1100, "webhook", "Content-Length: 262144", strings.Repeat("x", 200_000), false, 100},
+		{"webhooks that stop after 200 kB, in chunks", 1100, "webhook", "Transfer-Encoding: chunked", "30d40\r\n" + strings.Repeat("x", 200_000), false, 100},
+		{"forged webhooks of 250 KiB", 1100, "webhook", "Content-Length: 256000", strings.Repeat("x", 256_000), true, 100},
+		{"claims of one byte", 1100, "claim", "Content-Length: 262144", "{", false, 100},
+		{"claims that stop after 200 kB", 1100, "claim", "Content-Length: 262144", strings.Repeat("x", 200_000), false, 100},
+		{"forged claims of 250 KiB", 300, "claim", "Content-Length: " + strconv.Itoa(len(claim)), claim, true, 100},
+		{"starts of one byte", 1100, "start", "Content-Length: 16384", "x", false, 100},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if !tt.quick {
-				testenv.Long(t)
-			}
 			enoughFiles(t, 2*tt.crowd)
 			s := newCheckin(t, okidtest.GetIDConfig{}).launch(t, launch, nil)
 			a := s.logIn(t, "alice").begin(t)
