@@ -218,13 +218,8 @@ func implausible(a *Attempt, v *identity.Verification, now, clock time.Time) boo
 	return outside(a.CreatedAt, now) && outside(a.BegunAt, clock)
 }
 
-const (
-	// maxText is the length of the longest text of a verification that is taken for
-	// true, in bytes.
-	maxText = 1 << 10
-	// maxConcernText bounds the texts of a concern, and of a reason, in bytes.
-	maxConcernText = 256
-)
+// maxConcernText bounds the texts of a concern, and of a reason, in bytes.
+const maxConcernText = 256
 
 // Received returns a notice as it is worked with: the provider is the one that was asked,
 // whatever another that it wraps may say, and what is too long is left out, so that a
@@ -232,9 +227,9 @@ const (
 func Received(n identity.Notice, provider string) identity.Notice {
 	n.Provider = provider
 	v := &n.Verification
-	v.DocumentType = upTo(maxText, v.DocumentType)
-	v.FirstName, v.LastName = upTo(maxText, v.FirstName), upTo(maxText, v.LastName)
-	v.DocumentNumber = upTo(maxText, v.DocumentNumber)
+	v.DocumentType = upTo(identity.MaxText, v.DocumentType)
+	v.FirstName, v.LastName = upTo(identity.MaxText, v.FirstName), upTo(identity.MaxText, v.LastName)
+	v.DocumentNumber = upTo(identity.MaxText, v.DocumentNumber)
 	v.Reason = upTo(maxConcernText, v.Reason)
 	if len(v.Concerns) > identity.MaxConcerns || slices.ContainsFunc(v.Concerns, tooLong) {
 		v.Concerns = slices.DeleteFunc(slices.Clone(v.Concerns), tooLong) // they are the provider's
