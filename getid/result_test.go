@@ -241,7 +241,7 @@ func TestRateLimit(t *testing.T) {
 		want   time.Duration
 		limit  bool
 	}{
-		"nothing said": {429, nil, 0, true}, "seconds": {429, []string{"Retry-After", "1"}, time.Second, true}, "a day": {429, []string{"Retry-After", "86400"}, 24 * time.Hour, true},
+		"nothing said": {429, nil, 0, true}, "no time": {429, []string{"Retry-After", "0"}, time.Millisecond, true}, "seconds": {429, []string{"Retry-After", "1"}, time.Second, true}, "a day": {429, []string{"Retry-After", "86400"}, 24 * time.Hour, true},
 		"a date":           {429, []string{"Retry-After", "Mon, 30 Jun 2025 12:18:00 GMT"}, 2 * time.Hour, true}, // by the clock of the tests
 		"away for a while": {503, []string{"Retry-After", "120"}, 2 * time.Minute, true}, "away": {503, nil, 0, false},
 	} {

@@ -46,7 +46,8 @@ var (
 // with it the time to wait, with [errors.As].
 type RateLimitError struct {
 	// RetryAfter is how long the provider asks to be left alone. Zero: it did not
-	// say. It is as the provider gave it: bound it before waiting.
+	// say. It is as the provider gave it, but for a time that is over, which is a
+	// millisecond: bound it before waiting.
 	RetryAfter time.Duration
 }
 

@@ -92,7 +92,7 @@ func (k *Kit) SetKeys(keys [][]byte) error {
 // below the mount, with or without a slash at the end; the mount itself is the page. Deeper
 // paths are not found. Query parameters that the kit does not know are ignored.
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch k.mount.route(r.URL.Path) {
+	switch k.mount.route(r) {
 	case "start":
 		k.start(w, r)
 	case "page":

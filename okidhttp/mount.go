@@ -35,7 +35,7 @@ func (m *mount) claimURL(provider, reference string) string {
 // routes are the last segments of the paths that the kit serves.
 var routes = [...]string{"start", "page", "webhook", "success", "error", "status", "claim"}
 
-// route is which of the routes a path leads to, and "" if none. A slash at the end, or
+// route is which of the routes a request is for, and "" if none. A slash at the end, or
 // several, mean nothing, and the mount itself is the page.
 //
 // The kit may see less or more of a path than the browser does: http.StripPrefix and
@@ -43,18 +43,33 @@ var routes = [...]string{"start", "page", "webhook", "success", "error", "status
 // host may have mounted the kit elsewhere than Config.PublicURL says. So a route is one
 // if it stands behind the last segment of PublicURL's path, or if there is no more than
 // one segment before it.
-func (m *mount) route(path string) string {
-	last, rest := lastSegment(path)
+func (m *mount) route(r *http.Request) string {
+	last, rest := lastSegment(r.URL.Path)
 	before, rest := lastSegment(rest)
 	mount, _ := lastSegment(m.publicURL.Path)
 	shallow := strings.Trim(rest, "/") == ""
 	switch {
 	case isRoute(last) && (before == mount || shallow && !isRoute(before)):
 		return last
-	case last == mount, last == "", before == "" && strings.HasSuffix(path, "/"):
+	case last == mount, last == "":
 		return "page"
+	case before == "" && strings.HasSuffix(r.URL.Path, "/") && !m.isBelow(r):
+		return "page" // of a mount by another name
 	}
 	return ""
+}
+
+// isBelow reports whether a request came for something directly below the mount, of which
+// its path may not tell any more.
+func (m *mount) isBelow(r *http.Request) bool {
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		return false
+	}
+	_, rest := lastSegment(u.Path)
+	before, _ := lastSegment(rest)
+	mount, _ := lastSegment(m.publicURL.Path)
+	return before == mount
 }
 
 // isPage reports whether a target is the kit's own page, or leads there, which must not

@@ -99,6 +99,7 @@ func TestMounts(t *testing.T) {
 			assert.Equal(t, 303, do("GET", "/success?attempt="+a.Reference, "alice", "").Code)
 			assert.Equal(t, 202, do("POST", "/claim", "bob", `{"id":"session1"}`).Code)
 			assert.Equal(t, 404, do("GET", "/nothing", "alice", "").Code)
+			assert.Equal(t, 404, do("GET", "/nothing/", "alice", "").Code)
 			if name == "each handler by itself" {
 				return // the app's router says what they are called
 			}

@@ -143,7 +143,7 @@ func TestQuestionsOfAllReplicas(t *testing.T) {
 func TestRateLimited(t *testing.T) {
 	limited := func(d time.Duration) error { return fmt.Errorf("okid: %w", &identity.RateLimitError{RetryAfter: d}) }
 	for _, tt := range []struct{ says, quiet time.Duration }{
-		{0, time.Minute}, {time.Second, 2 * time.Second}, {10 * time.Minute, 10 * time.Minute}, {100 * time.Hour, time.Hour},
+		{0, time.Minute}, {time.Millisecond, 2 * time.Second}, {time.Second, 2 * time.Second}, {10 * time.Minute, 10 * time.Minute}, {100 * time.Hour, time.Hour},
 	} {
 		t.Run(tt.says.String(), func(t *testing.T) {
 			w := newWorld(t)

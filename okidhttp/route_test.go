@@ -64,12 +64,14 @@ func TestRoute(t *testing.T) {
 			"/x/error":   "error",
 			"/x/y/error": "",
 			"/nothing":   "",
+			"/nothing/":  "",
 			"/":          "page",
 		},
 	} {
 		w := newWorld(t, func(c *Config) { c.PublicURL = publicURL })
 		for path, want := range tests {
-			assert.Equal(t, want, w.kit.mount.route(path), "%s: %.60s", publicURL, path)
+			r := &http.Request{URL: &url.URL{Path: path}, RequestURI: path}
+			assert.Equal(t, want, w.kit.mount.route(r), "%s: %.60s", publicURL, path)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/okidkit/okidkit/internal/attempt"
 	"github.com/okidkit/okidkit/internal/engine"
@@ -44,11 +46,41 @@ func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request) (string, atte
 // subjectFailed answers when nobody can tell who the user is.
 func (k *Kit) subjectFailed(w http.ResponseWriter, r *http.Request, err error) {
 	ctx := r.Context()
+	err = engine.Scrubbed(engine.Event{Metadata: credentials(r)}, err)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err) // which not every driver says
 	}
 	k.engine.Failed(ctx, engine.SubjectFailed, err)
 	k.problem(w, r, problemStoreAway, nil)
+}
+
+// minCredential is the length of the shortest text that counts as a credential, in bytes:
+// shorter ones are settings, which may be any word.
+const minCredential = 8
+
+// credentials are what a request says who it is from, and what an error of a session store
+// may quote.
+func credentials(r *http.Request) map[string]string {
+	all := map[string]string{}
+	add := func(name, value string) {
+		if len(value) >= minCredential {
+			all[name] = value
+		}
+	}
+	if user, password, ok := r.BasicAuth(); ok {
+		add("user", user)
+		add("password", password)
+	}
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	add("token", token)
+	for _, c := range r.Cookies() {
+		value, err := url.QueryUnescape(c.Value)
+		if err != nil {
+			value = c.Value
+		}
+		add("cookie "+c.Name, value)
+	}
+	return all
 }
 
 // unauthorized answers a request of nobody.

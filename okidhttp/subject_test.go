@@ -2,6 +2,8 @@ package okidhttp
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -102,6 +104,32 @@ func TestSubjectFails(t *testing.T) {
 	assert.Contains(t, w.log.String(), `"level":"WARN","msg":"okidhttp: subject_failed","error":"dial tcp 10.0.0.1:6379`)
 	host.broken = nil
 	assert.Equal(t, "created", w.status("alice", a))
+}
+
+// An error of the session store may quote what the session is found by, which is a secret.
+func TestSubjectErrorIsScrubbed(t *testing.T) {
+	const id = "bXktc2Vzc2lvbi1pZA-canary"
+	for name, tt := range map[string]struct {
+		header, value, quotes, want string
+	}{
+		"cookie":     {"Cookie", "theme=dark; session=" + id, "GET sessions:" + id + ": i/o timeout in the dark", "GET sessions:[redacted]: i/o timeout in the dark"},
+		"escaped":    {"Cookie", "session=canary%40example.com", `no rows for "canary@example.com"`, `no rows for "[redacted]"`},
+		"no escape":  {"Cookie", "session=100%canary", "100%canary: EOF", "[redacted]: EOF"},
+		"repeated":   {"Cookie", "a=" + id + "; b=other-canary", "other-canary, " + id, "[redacted], [redacted]"},
+		"bearer":     {"Authorization", "Bearer " + id, "token " + id + " cannot be checked", "token [redacted] cannot be checked"},
+		"basic auth": {"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("canary@example.com:canary-password")), "LDAP bind canary@example.com canary-password", "LDAP bind [redacted] [redacted]"},
+		"elsewhere":  {"Accept", "text/html", "dial tcp 10.0.0.1:6379", "dial tcp 10.0.0.1:6379"},
+	} {
+		host := &sessions{broken: errors.New(tt.quotes)}
+		w := newWorld(t, func(c *Config) { c.Subject = host.subject })
+		r := httptest.NewRequest(http.MethodGet, "/verify/status?attempt=x", nil)
+		r.Header.Set(tt.header, tt.value)
+		assert.Equal(t, 503, w.do(r, "").Code, name)
+		want, err := json.Marshal(tt.want)
+		require.NoError(t, err)
+		assert.Contains(t, w.log.String(), `"error":`+string(want), name)
+		assert.NotContains(t, w.log.String(), "canary", name)
+	}
 }
 
 // Errors by which hosts say that nobody is logged in are that, and no failure.

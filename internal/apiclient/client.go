@@ -26,6 +26,8 @@ const (
 	// maxRetryAfter is how long we let the other side make us wait. If it asks
 	// for more, the call fails: the user is waiting, too.
 	maxRetryAfter = 2 * time.Second
+	// shortestPause is what is made of a Retry-After that asks for none.
+	shortestPause = time.Millisecond
 )
 
 // Errors of this package, matched with [errors.Is].
@@ -56,8 +58,8 @@ type Answer struct {
 	Status int
 	Body   []byte // if Status is 200 or 201
 
-	// RetryAfter is how long the other side asks to be left alone. Zero: it does not
-	// say.
+	// RetryAfter is how long the other side asks to be left alone, and at least
+	// shortestPause. Zero: it does not say.
 	RetryAfter time.Duration
 }
 
@@ -148,13 +150,13 @@ func cause(ctx context.Context, err error) error {
 }
 
 // retryAfter is what the header of that name asks for, and 0 if it asks for
-// nothing. A date in it is read by the sender's own clock, the Date header, or else
+// nothing that can be understood. A date in it is read by the sender's own clock, the Date header, or else
 // by now.
 func retryAfter(h http.Header, now func() time.Time) time.Duration {
 	text := h.Get("Retry-After")
-	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		const most = math.MaxInt64 / int64(time.Second)
-		return time.Duration(min(max(0, seconds), most)) * time.Second
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		const most = math.MaxInt64 / uint64(time.Second)
+		return max(shortestPause, time.Duration(min(seconds, most))*time.Second)
 	}
 	then, err := http.ParseTime(text)
 	if err != nil {
@@ -168,7 +170,7 @@ func retryAfter(h http.Header, now func() time.Time) time.Duration {
 	default:
 		return 0
 	}
-	return max(0, then.Sub(sent))
+	return max(shortestPause, then.Sub(sent))
 }
 
 // jitter is between half of d and d, so that callers that failed together do not

@@ -280,11 +280,13 @@ func TestRetryAfterTold(t *testing.T) {
 		"seconds":              {"7200", "", nil, 2 * time.Hour},
 		"more than there is":   {"9223372036854775807", "", nil, math.MaxInt64 / time.Second * time.Second},
 		"much more":            {"99999999999999999999", "", nil, math.MaxInt64 / time.Second * time.Second},
+		"none at all":          {"0", "", nil, time.Millisecond},
 		"negative":             {"-99999999999999999999", "", nil, 0},
+		"nonsense":             {"soon", "", clock, 0},
 		"date by their clock":  {"Mon, 30 Jun 2025 12:18:00 GMT", date, clock, 2 * time.Hour},
 		"date by ours":         {"Mon, 30 Jun 2025 12:18:00 GMT", "", clock, 2*time.Hour + time.Minute},
 		"date without a clock": {"Mon, 30 Jun 2025 12:18:00 GMT", "", nil, 0},
-		"date gone by":         {"Mon, 30 Jun 2025 10:00:00 GMT", date, clock, 0},
+		"date gone by":         {"Mon, 30 Jun 2025 10:00:00 GMT", date, clock, time.Millisecond},
 	} {
 		r := get
 		r.Now = tc.now

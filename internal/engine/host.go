@@ -132,9 +132,16 @@ type callbackError struct {
 	err   error
 }
 
-// Scrubbed returns an error with the text of one of the host's, without what is personal
-// about an event.
-func Scrubbed(e Event, err error) error { return errors.New(e.scrub(err)) }
+// Scrubbed wraps an error of the host's. It prints nothing that is personal about an event.
+func Scrubbed(e Event, err error) error { return &scrubbedError{e, err} }
+
+type scrubbedError struct {
+	event Event
+	err   error
+}
+
+func (e *scrubbedError) Error() string { return e.event.scrub(e.err) }
+func (e *scrubbedError) Unwrap() error { return e.err }
 
 // CallbackError wraps what a function of the host's returned about an event. It prints
 // nothing personal.
