@@ -71,6 +71,7 @@ func TestStatusOverReplicas(t *testing.T) {
 			time.Sleep(time.Minute + 123*time.Millisecond)
 			require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: word, At: time.Now()}))
 			time.Sleep(time.Second)
+			synctest.Wait()
 			assert.Contains(t, rec.Body.String(), `"status":"`+string(word)+`"`)
 		}
 		<-done
