@@ -44,6 +44,15 @@ func (w *timedWriter) Write(b []byte) (int, error) {
 	return w.ResponseRecorder.Write(b)
 }
 
+// sharedRecorder lets a test read the body while it is written.
+type sharedRecorder struct {
+	*httptest.ResponseRecorder
+	body syncBuffer
+}
+
+func (r *sharedRecorder) Write(b []byte) (int, error)       { return r.body.Write(b) }
+func (r *sharedRecorder) WriteString(s string) (int, error) { return r.body.Write([]byte(s)) }
+
 // A stream on which nothing happens gives a sign of life every 15 seconds.
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -65,14 +74,14 @@ func TestStatusOverReplicas(t *testing.T) {
 		w.store.Store = w.kit.cfg.Store
 		reader := w.replica(func(c *Config) { c.Now = time.Now }) // whose store is no Notifier
 		ref := w.start("alice").Attempt
-		rec, done := httptest.NewRecorder(), make(chan struct{})
+		rec, done := &sharedRecorder{ResponseRecorder: httptest.NewRecorder()}, make(chan struct{})
 		go func() { defer close(done); reader.ServeHTTP(rec, streamRequest(t.Context(), ref)) }()
 		for _, word := range []identity.Status{identity.Started, identity.Review, identity.Verified} {
 			time.Sleep(time.Minute + 123*time.Millisecond)
 			require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: word, At: time.Now()}))
 			time.Sleep(time.Second)
 			synctest.Wait()
-			assert.Contains(t, rec.Body.String(), `"status":"`+string(word)+`"`)
+			assert.Contains(t, rec.body.String(), `"status":"`+string(word)+`"`)
 		}
 		<-done
 	})
