@@ -2,10 +2,12 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -397,4 +399,20 @@ func TestLetterWhileTheListIsTidied(t *testing.T) {
 		read()
 		assert.Len(t, ids, 1)
 	}
+}
+
+// The time of a callback runs from when it is called, and not from when it first looks at
+// its context.
+func TestCallTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.CallbackTimeout = 10 * time.Second })
+		began := time.Now()
+		err := w.Call(t.Context(), func(ctx context.Context) error {
+			time.Sleep(6 * time.Second)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 10*time.Second, time.Since(began))
+	})
 }
