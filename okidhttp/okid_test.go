@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -139,8 +140,9 @@ func TestDatesOfWebhooks(t *testing.T) {
 				line := `"level":"WARN","msg":"okidhttp: unreadable_date","attempt":`
 				assert.Equal(t, is == odd, strings.Contains(s.log.String(), line), name)
 				assert.Equal(t, is == odd, strings.Contains(s.log.String(), `"field":"`+told+`"`), name)
+				said := hexID.ReplaceAllString(strings.ReplaceAll(s.log.String(), attempt, ""), "")
 				for _, value := range []string{"2099", "2000", "1231", "DEC"} {
-					assert.NotContains(t, strings.ReplaceAll(s.log.String(), attempt, ""), value+`"`, name)
+					assert.NotContains(t, said, value+`"`, name)
 				}
 				if field == "expiry_date" && is == odd && !allow {
 					assert.Equal(t, 403, s.gate(), name)
@@ -155,6 +157,9 @@ func TestDatesOfWebhooks(t *testing.T) {
 		}
 	}
 }
+
+// hexID is an id in the log, which may end in any digits.
+var hexID = regexp.MustCompile(`[0-9a-f]{16,}`)
 
 // year is in the future for an expiry and long ago for a birth.
 func year(field, in2099 string) string {
