@@ -295,8 +295,9 @@ func TestWatchFrozenServer(t *testing.T) {
 			defer cancel()
 			w := watch(t, ctx, s, "k")
 			signalled(t, w)
+			require.Eventually(t, connected, soon, time.Millisecond)
 			p.Freeze(t)
-			require.Eventually(t, func() bool { return !reading() }, soon, time.Millisecond, "gives the connection up")
+			require.Eventually(t, func() bool { return !connected() }, soon, time.Millisecond, "gives the connection up")
 			late := watch(t, ctx, s, "late")
 			drain(w)
 			p.Thaw(t)
@@ -401,8 +402,9 @@ func subscribers(t testing.TB, node redis.UniversalClient, name string) int64 {
 	return n[name]
 }
 
-// reading reports whether a connection of a listener waits for its server.
-func reading() bool { return strings.Contains(allStacks(), ".(*PubSub).ReceiveTimeout(") }
+// connected reports whether a listener has a connection. It looks for the writer, which
+// is there for as long as that: a read ends with every message.
+func connected() bool { return strings.Contains(allStacks(), ".(*listener).write(") }
 
 // Watchers come and go and follow records while these change, and connections are
 // lost. Each follower sees the last change of its record.
