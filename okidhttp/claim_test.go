@@ -417,8 +417,8 @@ func TestPageAfterTheClaim(t *testing.T) {
 	code, _ := w.claim("alice", `{"id":"session1"}`, "?attempt="+ref)
 	require.Equal(t, 202, code)
 	page := w.get("alice", "/verify/page?attempt="+ref).Body.String()
-	assert.NotContains(t, page, "sdk.js")
-	assert.Contains(t, page, "/verify/status?attempt=")
+	assert.NotContains(t, page, "client.resume")
+	assert.Contains(t, page, "client.follow")
 	assert.NotEqual(t, ref, w.start("alice").Attempt, "who asks for another gets one")
 }
 

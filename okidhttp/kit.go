@@ -28,6 +28,8 @@ type Kit struct {
 	csrf      *http.CrossOriginProtection
 	streams   streams
 
+	clientModule, clientTypes clientFile
+
 	webhooks, claims                 body.Reader
 	starts, strangers                body.Reader // strangers: forms to start of whoever is not logged in
 	webhooksInFlight, claimsInFlight atomic.Int64
@@ -54,6 +56,10 @@ func New(cfg Config) (*Kit, error) {
 		providers: cfg.Providers,
 		texts:     text.New(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),
+
+		clientModule: newClientModule(cfg.Providers),
+		clientTypes:  newClientFile("application/typescript; charset=utf-8", clientTypes),
+
 		webhooks:  body.Reader{Most: cfg.MaxBody, Within: webhookTime, Small: body.Room{Size: webhookSmall}, Large: body.Room{Size: webhookLarge}},
 		claims:    body.Reader{Most: cfg.MaxBody, Within: userTime, Small: body.Room{Size: claimSmall}, Large: body.Room{Size: claimLarge}},
 		starts:    body.Reader{Most: maxStartBody, Within: userTime, Small: body.Room{Size: startSmall}, Large: body.Room{Size: startLarge}},
@@ -88,9 +94,9 @@ func (k *Kit) SetKeys(keys [][]byte) error {
 	return nil
 }
 
-// ServeHTTP serves the routes start, page, webhook, success, error, status and claim directly
-// below the mount, with or without a slash at the end; the mount itself is the page. Deeper
-// paths are not found. Query parameters that the kit does not know are ignored.
+// ServeHTTP serves the routes start, page, webhook, success, error, status, claim, client.js and
+// client.d.ts directly below the mount, with or without a slash at the end; the mount itself is
+// the page. Deeper paths are not found. Query parameters that the kit does not know are ignored.
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch k.mount.route(r) {
 	case "start":
@@ -107,6 +113,10 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		k.status(w, r)
 	case "claim":
 		k.claim(w, r)
+	case "client.js":
+		k.client(w, r, k.clientModule)
+	case "client.d.ts":
+		k.client(w, r, k.clientTypes)
 	default:
 		k.problem(w, r, problemNotFound, nil)
 	}

@@ -33,7 +33,7 @@ func (m *mount) claimURL(provider, reference string) string {
 }
 
 // routes are the last segments of the paths that the kit serves.
-var routes = [...]string{"start", "page", "webhook", "success", "error", "status", "claim"}
+var routes = [...]string{"start", "page", "webhook", "success", "error", "status", "claim", "client.js", "client.d.ts"}
 
 // route is which of the routes a request is for, and "" if none. A slash at the end, or
 // several, mean nothing, and the mount itself is the page.

@@ -60,6 +60,8 @@ func TestMounts(t *testing.T) {
 			mux.Handle("/v/error", k.Error())
 			mux.Handle("/v/status", k.Status())
 			mux.Handle("/v/claim", k.Claim())
+			mux.Handle("/v/client.js", k.Client())
+			mux.Handle("/v/client.d.ts", k.Client())
 			return mux
 		}},
 	} {
@@ -98,6 +100,11 @@ func TestMounts(t *testing.T) {
 			assert.Equal(t, 200, rec.Code)
 			assert.Equal(t, 303, do("GET", "/success?attempt="+a.Reference, "alice", "").Code)
 			assert.Equal(t, 202, do("POST", "/claim", "bob", `{"id":"session1"}`).Code)
+			for file, mediaType := range map[string]string{"/client.js": "text/javascript", "/client.d.ts": "application/typescript"} {
+				rec := do("GET", file, "", "")
+				assert.Equal(t, 200, rec.Code, file)
+				assert.Equal(t, mediaType+"; charset=utf-8", rec.Header().Get("Content-Type"))
+			}
 			assert.Equal(t, 404, do("GET", "/nothing", "alice", "").Code)
 			assert.Equal(t, 404, do("GET", "/nothing/", "alice", "").Code)
 			if name == "each handler by itself" {

@@ -153,13 +153,14 @@ func TestPageTimes(t *testing.T) {
 	sdk := w.get("alice", "/verify/page?attempt="+begun).Body.String()
 	require.Equal(t, 200, w.webhook(notice{Reference: begun, ID: "v1", Status: identity.Started}))
 	pending := w.get("alice", "/verify/success?attempt="+begun).Body.String()
+	client := w.get("", "/verify/client.js").Body.String()
 	for _, tt := range []struct {
 		page, script string
 		want         string
 	}{
 		{sdk, `setTimeout\(trouble, (\d+)\)`, "9000"},
-		{sdk, `setTimeout\(ask, (\d+)\)`, "1500"},
-		{pending, `setTimeout\(ask, (\d+)\)`, "1500"},
+		{client, `patience = (\d+);`, "9000"},
+		{client, `setTimeout\(ask, (\d+)\)`, "1500"},
 		{pending, `(?s)slow\.hidden = false;\s*\}, (\d+)\)`, "120000"},
 		{pending, `http-equiv="refresh" content="(\d+)"`, "3"},
 	} {

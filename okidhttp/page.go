@@ -3,7 +3,6 @@ package okidhttp
 import (
 	"cmp"
 	"fmt"
-	"html/template"
 	"net/http"
 
 	"github.com/okidkit/okidkit/identity"
@@ -14,8 +13,9 @@ import (
 // Page shows users what they need. Without an attempt in the query it is the page to which
 // [Kit.RequireVerified] leads: it says why the user is here, and has a button that starts a
 // verification. With an attempt it starts the provider's SDK, for the attempt's own user only;
-// if the attempt is finished, it leads on as [Kit.Success] does. The other answers are 401 if
-// nobody is logged in; 404 for an attempt that is not the user's; 405; and 503 with
+// if the attempt is finished, it leads on as [Kit.Success] does. A client that asks for JSON gets
+// what [Kit.Start] answers instead of the page with the SDK. The other answers are 401 if nobody
+// is logged in; 404 for an attempt that is not the user's; 405; and 503 with
 // Retry-After if the store cannot be reached.
 func (k *Kit) Page() http.Handler { return http.HandlerFunc(k.page) }
 
@@ -64,20 +64,18 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemInternal, fmt.Errorf("process token: %w", err))
 		return
 	}
-	sdk := p.SDK(identity.Session{Token: token, ExpiresAt: a.ExpiresAt}, policy.OpenContext(a).Locale)
-	page := SDKPage{
-		SDK:         sdk,
-		Boot:        template.JS(sdk.Boot), // constant, says identity.SDK
+	began := k.startedBody(p, a.Reference, identity.Session{Token: token, ExpiresAt: a.ExpiresAt}, policy.OpenContext(a).Locale)
+	if wantsJSON(r) {
+		k.handOut(w, http.StatusOK, began)
+		return
+	}
+	k.render(w, r, http.StatusOK, &SDKPage{
+		Started:     began,
+		ClientURL:   k.clientURL(),
 		SuccessURL:  k.mount.url("success", "attempt", a.Reference),
-		ErrorURL:    k.mount.url("error", "attempt", a.Reference),
-		StatusURL:   k.mount.url("status", "attempt", a.Reference),
-		RetryURL:    k.mount.url("page", "attempt", a.Reference),
+		RetryURL:    began.PageURL,
 		SupportCode: a.ID.String(),
-	}
-	if _, claims := p.(identity.ClaimVerifier); claims {
-		page.ClaimURL = k.mount.claimURL(a.Provider, a.Reference)
-	}
-	k.render(w, r, http.StatusOK, &page)
+	})
 }
 
 // logIn sends nobody to Config.Unauthorized. Whoever comes from the page's form is shown

@@ -61,14 +61,12 @@ type StartPage struct {
 // unsent.
 type SDKPage struct {
 	Frame
-	SDK  identity.SDK
-	Boot template.JS // SDK.Boot
-	// ClaimURL is where what the SDK hands over is posted to. It is empty if that means
-	// nothing.
-	ClaimURL string
-	// SuccessURL and ErrorURL are where the user goes afterwards. StatusURL tells how the
-	// attempt stands, and RetryURL is this page.
-	SuccessURL, ErrorURL, StatusURL, RetryURL string
+	// Started is what the client module needs to know of the attempt, as [Kit.Start] answers.
+	Started startedBody
+	// ClientURL is the client module; see [Kit.Client].
+	ClientURL string
+	// SuccessURL is where the user goes afterwards, and RetryURL is this page.
+	SuccessURL, RetryURL string
 	// SupportCode names the attempt in the host's log.
 	SupportCode string
 }
@@ -81,9 +79,11 @@ type PendingPage struct {
 	Review bool
 	// Stopped says that the provider's flow ended with an error.
 	Stopped bool
-	// StatusURL tells how the attempt stands, NextURL is where to go when its status is
-	// final, and ResumeURL is where a user goes on who did not finish.
-	StatusURL, NextURL, ResumeURL string
+	// ClientURL is the client module, which follows Attempt; see [Kit.Client].
+	ClientURL, Attempt string
+	// NextURL is where to go when the attempt's status is final, and ResumeURL is where a
+	// user goes on who did not finish.
+	NextURL, ResumeURL string
 	// SupportCode names the attempt in the host's log.
 	SupportCode string
 }
@@ -121,7 +121,7 @@ func (*PendingPage) template() string { return "pending.html" }
 func (*MessagePage) template() string { return "message.html" }
 
 func (f *Frame) sources() identity.Sources   { return identity.Sources{} }
-func (p *SDKPage) sources() identity.Sources { return p.SDK.Sources }
+func (p *SDKPage) sources() identity.Sources { return p.Started.SDK.Sources }
 
 func (f *Frame) referrerPolicy() string { return "no-referrer" }
 
@@ -170,10 +170,10 @@ func pagesWith(host *template.Template, texts *text.Catalog) (*template.Template
 		&StartPage{Title: "T", Message: "M", Button: "B", StartURL: somewhere},
 		&StartPage{Last: identity.Failed, Title: "T", Message: "M", Button: "B", Reason: "R", StartURL: somewhere},
 		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", Locale: "en", ResultURL: somewhere},
-		&SDKPage{Boot: "function () {}", SuccessURL: somewhere, ErrorURL: somewhere, StatusURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
-		&PendingPage{StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
-		&PendingPage{Stopped: true, StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
-		&PendingPage{Review: true, StatusURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
+		&SDKPage{ClientURL: somewhere, SuccessURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
+		&PendingPage{ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
+		&PendingPage{Stopped: true, ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
+		&PendingPage{Review: true, ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
 		&MessagePage{Kind: "error", Title: "T", Message: "M"},
 		&MessagePage{Kind: "refused", Title: "T", Message: "M", Reason: "R"},
 		&MessagePage{Kind: "stranger", Title: "T", Message: "M", Button: "B", NextURL: somewhere},

@@ -139,7 +139,11 @@ func (k *Kit) allow(w http.ResponseWriter, r *http.Request, method string) bool 
 
 // wantsPage reports whether the answer is for a person: the client accepts HTML,
 // and does not ask for JSON.
-func wantsPage(r *http.Request) bool {
-	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
-	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "json")
+func wantsPage(r *http.Request) bool { return accepts(r, "text/html") && !wantsJSON(r) }
+
+// wantsJSON reports whether the client asks for JSON.
+func wantsJSON(r *http.Request) bool { return accepts(r, "json") }
+
+func accepts(r *http.Request, word string) bool {
+	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), word)
 }

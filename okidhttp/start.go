@@ -38,7 +38,7 @@ const (
 // If nobody is logged in, the page leads to the log-in. A client that does not accept HTML gets
 // JSON, with 201 for a new attempt and 200 for a resumed one:
 //
-//	{"attempt":"…","process_token":"…","expires_at":"…","page_url":"…","sdk":{"script_url":"…","config":{…}}}
+//	{"attempt":"…","provider":"okid","process_token":"…","expires_at":"…","page_url":"…","sdk":{"script_url":"…","config":{…}}}
 //
 // For a provider that verifies in the browser alone, process_token is empty and there is a
 // claim_url, to which a page of the host's posts what the SDK hands over; see [Kit.Claim].
@@ -150,33 +150,50 @@ func (k *Kit) startFailed(w http.ResponseWriter, r *http.Request, err error) {
 
 // answerStart hands out a started attempt.
 func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Provider, s *engine.StartedAttempt) {
+	if wantsPage(r) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		http.Redirect(w, r, k.mount.url("page", "attempt", s.Reference), http.StatusSeeOther)
+		return
+	}
+	status := http.StatusCreated
+	if s.Resumed {
+		status = http.StatusOK
+	}
+	k.handOut(w, status, k.startedBody(p, s.Reference, s.Session, s.Locale))
+}
+
+// startedBody is what a page needs to open an attempt.
+type startedBody struct {
+	Attempt      string       `json:"attempt"`
+	Provider     string       `json:"provider"`
+	ProcessToken string       `json:"process_token"`
+	ExpiresAt    time.Time    `json:"expires_at"`
+	PageURL      string       `json:"page_url"`
+	ClaimURL     string       `json:"claim_url,omitempty"`
+	SDK          identity.SDK `json:"sdk"`
+}
+
+func (k *Kit) startedBody(p identity.Provider, reference string, s identity.Session, locale string) startedBody {
+	body := startedBody{
+		Attempt: reference, Provider: p.Name(), ProcessToken: s.Token, ExpiresAt: s.ExpiresAt,
+		PageURL: k.mount.url("page", "attempt", reference), SDK: p.SDK(s, locale),
+	}
+	if _, claims := p.(identity.ClaimVerifier); claims {
+		body.ClaimURL = k.mount.claimURL(p.Name(), reference)
+	}
+	return body
+}
+
+// handOut answers with an attempt.
+func (k *Kit) handOut(w http.ResponseWriter, status int, body startedBody) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
-	pageURL := k.mount.url("page", "attempt", s.Reference)
-	if wantsPage(r) {
-		http.Redirect(w, r, pageURL, http.StatusSeeOther)
-		return
-	}
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if s.Resumed {
-		w.WriteHeader(http.StatusOK)
-	} else {
-		w.WriteHeader(http.StatusCreated)
-	}
-	claimURL := ""
-	if _, claims := p.(identity.ClaimVerifier); claims {
-		claimURL = k.mount.claimURL(p.Name(), s.Reference)
-	}
-	_ = json.NewEncoder(w).Encode(struct { // the client is gone
-		Attempt      string       `json:"attempt"`
-		ProcessToken string       `json:"process_token"`
-		ExpiresAt    time.Time    `json:"expires_at"`
-		PageURL      string       `json:"page_url"`
-		ClaimURL     string       `json:"claim_url,omitempty"`
-		SDK          identity.SDK `json:"sdk"`
-	}{s.Reference, s.Session.Token, s.Session.ExpiresAt, pageURL, claimURL, p.SDK(s.Session, s.Locale)})
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client is gone
 }
 
 // toStartPage leads a browser to the page with the button, which will send what this

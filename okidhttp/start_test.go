@@ -35,6 +35,7 @@ func TestStart(t *testing.T) {
 	attempt := body["attempt"].(string)
 	assert.Equal(t, map[string]any{
 		"attempt":       attempt,
+		"provider":      "fake",
 		"process_token": "tok_canary_1",
 		"expires_at":    "2026-03-01T12:30:00Z",
 		"page_url":      "https://app.example/verify/page?attempt=" + attempt,

@@ -1,10 +1,11 @@
 (function () {
   "use strict";
-  {{template "follow.js"}}
-  var review = {{.Review}}, nextURL = {{.NextURL}};
-  follow({{.StatusURL}}, function (status, final) {
-    if (final || !status || status === "review" && !review) location.replace(nextURL);
-  });
+  function next() { location.replace({{.NextURL}}); }
+  import({{.ClientURL}}).then(function (client) {
+    client.follow({{.Attempt}}, function (status, over) {
+      if (over || status === "review" && !{{.Review}}) next();
+    });
+  }).catch(function () { setTimeout(next, 5000); });
   setTimeout(function () {
     var slow = document.getElementById("slow");
     if (slow) slow.hidden = false;
