@@ -270,7 +270,11 @@ func (w *walk) judgeHost(a *attempt.Attempt, s *story) string {
 	v := w.verificationOf(a)
 	settled := v == nil || w.knows(v)
 	for _, l := range a.Letters {
-		if l.Reason == attempt.DeadCallback {
+		switch {
+		case l.Reason != attempt.DeadCallback:
+		case w.has(identity.Revoked) && s.open && w.denies(v) && v.ackedAt[word{v.truth, true}].After(l.Since):
+			return "a withdrawal was acknowledged, and the host has not heard of it"
+		default:
 			return ""
 		}
 	}
@@ -284,6 +288,12 @@ func (w *walk) judgeHost(a *attempt.Attempt, s *story) string {
 		return fmt.Sprintf("the host was last told %q", s.last)
 	}
 	return ""
+}
+
+// denies reports whether the provider has changed its mind, and denies a verification when
+// it is asked.
+func (w *walk) denies(v *verification) bool {
+	return v != nil && w.knows(v) && v.changed && (v.truth == identity.Failed || v.truth == identity.Expired)
 }
 
 // judgeLetters compares the list of dead letters with what there is.

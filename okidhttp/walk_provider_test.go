@@ -44,6 +44,7 @@ type verification struct {
 	// Webhooks that were delivered, unless they came late, and those of them that
 	// were answered with 200.
 	delivered, acked map[word]bool
+	ackedAt          map[word]time.Time // the last time
 
 	// What became of the claim.
 	claims   int    // by those who do not know what came of it
@@ -117,6 +118,7 @@ func (w *walk) newVerification(provider, user, reference string) *verification {
 		unwanted:  w.policy && w.random.Float64() < 0.4,
 		delivered: map[word]bool{},
 		acked:     map[word]bool{},
+		ackedAt:   map[word]time.Time{},
 	}
 	v.expiry = person.DocumentExpiry
 	if v.unfit = w.documents && w.random.Float64() < 0.3; v.unfit {
@@ -234,6 +236,7 @@ func (w *walk) deliver(k *Kit, d delivery, late bool) {
 	w.tell("webhook %s %s %s: %d", d.v.id, n.Status, n.Note, code)
 	if code == 200 && !late {
 		d.v.acked[d.word] = true
+		d.v.ackedAt[d.word] = w.clock.Now()
 	}
 }
 
