@@ -66,7 +66,10 @@ func servePipes(t *testing.T, h http.Handler) *pipes {
 	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	srv := &http.Server{Handler: h}
 	go func() { _ = srv.Serve(p) }()
-	t.Cleanup(func() { _ = srv.Close() })
+	t.Cleanup(func() {
+		_ = srv.Close()
+		time.Sleep(time.Second) // of which Go 1.27 waits for half before it closes a connection
+	})
 	return p
 }
 
@@ -311,6 +314,7 @@ func TestReadThatIsGivenUpEnds(t *testing.T) {
 					protocols.SetUnencryptedHTTP2(major == 2)
 				}
 				go func() { _ = srv.Serve(p) }()
+				defer time.Sleep(time.Second) // as in servePipes
 				defer srv.Close()
 				defer client.CloseIdleConnections()
 

@@ -229,7 +229,12 @@ func (*readPanic) Error() string { return "reading the body panicked" }
 // it does not tell: a body that was read and one that was empty answer alike.
 func unread(body io.ReadCloser) bool {
 	v := reflect.ValueOf(body)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct || v.Elem().Type().PkgPath() != "net/http" {
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return false
+	}
+	switch v.Elem().Type().PkgPath() {
+	case "net/http", "net/http/internal/http2": // where the one of HTTP/2 is since Go 1.27
+	default:
 		return false
 	}
 	sawEOF := v.Elem().FieldByName("sawEOF")
