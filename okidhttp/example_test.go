@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"log"
 	"log/slog"
 	"net/http"
@@ -328,6 +329,136 @@ func ExampleKit_DeadLetters() {
 	// Output:
 	// callback failed of alice
 	// <nil>
+}
+
+// An event that was given up is told again under the same ID, for instance from a command
+// for the people who run the app.
+func ExampleKit_ReplayDeadLetter() {
+	var event string
+	problem := okidhttp.Permanent(errors.New("alice has no account yet"))
+	kit, fake := app(func(c *okidhttp.Config) {
+		c.OnFailed = func(_ context.Context, e okidhttp.Event) error {
+			fmt.Println("the same:", e.ID == event)
+			event = e.ID
+			return problem
+		}
+	})
+	defer fake.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go kit.Run(ctx)
+	attempt, _ := start(kit, "alice")
+	deliver(kit, webhook(attempt, okid.EventFailed, okid.StatusFailed))
+	for _, err := kit.DeadLetter(ctx, event); err != nil; _, err = kit.DeadLetter(ctx, event) {
+		<-time.After(10 * time.Millisecond) // until Run has listed it
+	}
+
+	err := kit.ReplayDeadLetter(ctx, event)
+	fmt.Println(errors.Is(err, okidhttp.ErrGivenUpAgain))
+	problem = nil
+	fmt.Println(kit.ReplayDeadLetter(ctx, event))
+	err = kit.ReplayDeadLetter(ctx, event)
+	fmt.Println(errors.Is(err, okidhttp.ErrNoDeadLetter))
+	// Output:
+	// the same: false
+	// the same: true
+	// true
+	// the same: true
+	// <nil>
+	// true
+}
+
+// Grant is the gate for code that is not behind a route, such as a job.
+func ExampleKit_Grant() {
+	kit, fake := app(func(c *okidhttp.Config) { c.AgeOver = []int{16, 18} })
+	defer fake.Close()
+	ctx := context.Background()
+	_, err := kit.Grant(ctx, "alice")
+	fmt.Println(errors.Is(err, okidhttp.ErrNotVerified))
+
+	attempt, _ := start(kit, "alice")
+	deliver(kit, webhook(attempt, okid.EventCompleted, okid.StatusCompleted)) // of somebody who is 17
+	grant, err := kit.Grant(ctx, "alice")
+	fmt.Println(grant.Provider, grant.Over(16), grant.Over(18), err)
+	// Output:
+	// true
+	// verified: alice
+	// okid true false <nil>
+}
+
+// Of the personal fields a record holds those alone that Config.Keep names, sealed.
+func ExampleKit_Kept() {
+	kit, fake := app(func(c *okidhttp.Config) { c.Keep = []identity.Field{identity.FirstName} })
+	defer fake.Close()
+	attempt, _ := start(kit, "alice")
+	deliver(kit, webhook(attempt, okid.EventCompleted, okid.StatusCompleted))
+	kept, err := kit.Kept(context.Background(), "alice")
+	fmt.Printf("%q %q %v\n", kept.FirstName, kept.LastName, err)
+	fmt.Println(kept) // prints no name
+	// Output:
+	// verified: alice
+	// "Jane" "" <nil>
+	// ver_0a1b2c3d4e5f6g7h8i9j verified
+}
+
+// A user who closes an account, or asks to be forgotten.
+func ExampleKit_Erase() {
+	kit, fake := app(nil)
+	defer fake.Close()
+	ctx := context.Background()
+	attempt, _ := start(kit, "alice")
+	deliver(kit, webhook(attempt, okid.EventCompleted, okid.StatusCompleted))
+	fmt.Println(kit.Erase(ctx, "alice"))
+	_, err := kit.Grant(ctx, "alice")
+	fmt.Println(errors.Is(err, okidhttp.ErrNotVerified))
+	// Output:
+	// verified: alice
+	// <nil>
+	// true
+}
+
+// Every attempt costs money, so there are not too many of them.
+func ExampleAtMost() {
+	kit, fake := app(func(c *okidhttp.Config) { c.StartLimit = okidhttp.AtMost(2, 24*time.Hour) })
+	defer fake.Close()
+	for range 3 {
+		w := as("alice", "POST", "/verify/start", kit.Start())
+		fmt.Println(w.Code, w.Header().Get("Retry-After") != "")
+		var answer struct{ Attempt string }
+		_ = json.Unmarshal(w.Body.Bytes(), &answer)
+		deliver(kit, webhook(answer.Attempt, okid.EventFailed, okid.StatusFailed))
+	}
+	// Output:
+	// 201 false
+	// 201 false
+	// 429 true
+}
+
+// A page of the host's in place of the kit's. The others stay.
+func ExampleConfig_pages() {
+	const start = `<!doctype html>
+<html lang="{{.Language}}" dir="{{.Direction}}">
+<title>{{.T .Title}}</title>
+<p>{{.T .Message}}</p>
+<form method="post" action="{{.StartURL}}">
+<input type="hidden" name="return_to" value="{{.ReturnTo}}">
+<input type="hidden" name="locale" value="{{.Locale}}">
+<button>{{.T .Button}}</button>
+</form>
+`
+	kit, fake := app(func(c *okidhttp.Config) { c.Pages = template.Must(template.New("start.html").Parse(start)) })
+	defer fake.Close()
+	fmt.Print(as("alice", "GET", "/verify/page?return_to=/cellar/", kit.Page()).Body)
+	// Output:
+	// <!doctype html>
+	// <html lang="en" dir="ltr">
+	// <title>Verify your identity</title>
+	// <p>This part of the site needs to know who you are. It takes about two minutes.</p>
+	// <form method="post" action="https://app.example/verify/start">
+	// <input type="hidden" name="return_to" value="/cellar/">
+	// <input type="hidden" name="locale" value="en">
+	// <button>Start verification</button>
+	// </form>
 }
 
 // GetID verifies in the browser alone. Its page posts what the SDK hands over, and

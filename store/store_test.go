@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/store"
+	"github.com/okidkit/okidkit/store/storetest"
 )
 
 func TestCheck(t *testing.T) {
@@ -91,6 +93,17 @@ func TestSentinelsDiffer(t *testing.T) {
 			assert.Equal(t, i == j, errors.Is(a, b), "%v and %v", a, b)
 		}
 	}
+}
+
+// What the example shows is a store.
+func TestExampleStore(t *testing.T) {
+	storetest.Run(t, func(*testing.T) storetest.Harness {
+		var past atomic.Int64 // since a fixed instant
+		return storetest.Harness{
+			Store:   newTable(func() time.Time { return time.UnixMilli(1767225600000).Add(time.Duration(past.Load())) }),
+			Advance: func(d time.Duration) { past.Add(int64(d)) },
+		}
+	})
 }
 
 func ExampleWrite_Check() {
