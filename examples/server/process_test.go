@@ -533,6 +533,7 @@ func (u *user) with(header []string) []string {
 // attempt is what start answers, and the id that okID gave it later.
 type attempt struct {
 	Attempt      string    `json:"attempt"`
+	Provider     string    `json:"provider"`
 	ProcessToken string    `json:"process_token"`
 	ExpiresAt    time.Time `json:"expires_at"`
 	PageURL      string    `json:"page_url"`
