@@ -128,6 +128,19 @@ func (d Date) YearsUntil(e Date) int {
 	return years
 }
 
+// PlusYears is the day on which somebody born on d reaches an age, as [Date.YearsUntil]
+// counts it. It is zero if d is not known or unreadable, or if there is no such day.
+func (d Date) PlusYears(years int) Date {
+	if !d.Exists() {
+		return Date{}
+	}
+	d = DateOf(time.Date(d.Year+years, d.Month, d.Day, 0, 0, 0, 0, time.UTC))
+	if !d.Exists() {
+		return Date{}
+	}
+	return d
+}
+
 // String is YYYY-MM-DD, "" for the zero value, and "unreadable" for a date that is.
 func (d Date) String() string {
 	switch {

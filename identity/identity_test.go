@@ -202,3 +202,23 @@ func TestNothingPersonalIsPrinted(t *testing.T) {
 		assert.NotRegexp(t, `(?i)canary|1990`, out.String())
 	}
 }
+
+// The day on which an age is reached is the first on which it is counted.
+func TestPlusYears(t *testing.T) {
+	for born, want := range map[Date]Date{
+		{2008, 3, 2}:   {2026, 3, 2},
+		{2008, 2, 29}:  {2026, 3, 1},
+		{2008, 12, 31}: {2026, 12, 31},
+		{9990, 1, 1}:   {},
+		{}:             {},
+		UnreadableDate: {},
+	} {
+		got := born.PlusYears(18)
+		assert.Equal(t, want, got, born)
+		if !want.IsZero() {
+			assert.Equal(t, 18, born.YearsUntil(got))
+			before := time.Date(got.Year, got.Month, got.Day-1, 0, 0, 0, 0, time.UTC)
+			assert.Equal(t, 17, born.YearsUntil(DateOf(before)))
+		}
+	}
+}

@@ -42,6 +42,9 @@ type Verification struct {
 	LastName       string
 	DocumentNumber string
 	DateOfBirth    Date
+	// Nationality and IssuingCountry, which is the country that issued the document,
+	// are ISO 3166-1 alpha-3 codes, such as "NLD".
+	Nationality, IssuingCountry string
 
 	// Concerns are what the provider found fault with, at most [MaxConcerns].
 	Concerns []Concern

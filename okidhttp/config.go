@@ -37,14 +37,14 @@ import (
 //
 // # Callbacks
 //
-// [Config.OnVerified] and its siblings tell the host what has happened, [Config.Decide] asks
-// it whether a verification may count, [Config.OnUnknown] passes on webhooks that belong to
+// [Config.OnVerified] and its siblings tell the host what has happened, [Config.OnExpiring]
+// what will, [Config.Decide] asks it whether a verification may count, [Config.OnUnknown] passes on webhooks that belong to
 // nobody here, and [Config.Metadata] is what the host sends along.
 //
 // # What counts, and for how long
 //
-// [Config.MaxAge], [Config.AllowExpiredDocument], [Config.AgeOver], [Config.Location],
-// [Config.Keep], [Config.RecheckVerified], [Config.ConfirmByFetch] and
+// [Config.MaxAge], [Config.RemindBefore], [Config.AllowExpiredDocument], [Config.AgeOver],
+// [Config.Location], [Config.FingerprintKey], [Config.Keep], [Config.RecheckVerified], [Config.ConfirmByFetch] and
 // [Config.RequireReturn].
 //
 // # Pages and redirects
@@ -118,6 +118,12 @@ type Config struct {
 	OnExpired  func(ctx context.Context, e Event) error
 	OnRevoked  func(ctx context.Context, e Event) error
 
+	// OnExpiring tells the host, once, that a verification will stop to count by itself, at
+	// [Event.ExpiresAt], so that it can ask the user to renew it. It is called RemindBefore
+	// ahead of that, or when the verification begins to count if that is later. If nil, the
+	// host is not told.
+	OnExpiring func(ctx context.Context, e Event) error
+
 	// Decide may refuse a verification before it counts: of somebody too young, say, or with
 	// another name than the account's. It refuses by returning what [Refuse] returns. The
 	// attempt then fails with that reason and stays so; it is revoked instead if OnVerified
@@ -142,12 +148,26 @@ type Config struct {
 	Keep []identity.Field
 
 	// AgeOver lists at most 16 ages in years. A grant says of each of them whether the user
-	// had reached it when the verification began to count; the date of birth itself is not
-	// kept. If empty, grants say nothing about age.
+	// has reached it. The date of birth is not kept: for an age that is yet to be reached,
+	// the record keeps the day, sealed with Keys. If empty, grants say nothing about age.
 	AgeOver []int
 
 	// MaxAge is how long a verification stays valid. If zero, it does not expire.
 	MaxAge time.Duration
+
+	// RemindBefore is how long before the end of a verification [Config.OnExpiring] is
+	// called. If zero, 30 days, or a quarter of MaxAge if that is less.
+	RemindBefore time.Duration
+
+	// FingerprintKey makes the kit find out who else was verified with the same document, for
+	// [Event.SameDocument]: a keyed fingerprint of its country, type and number is kept, with
+	// hashes of the subjects who presented it, and nothing that could be read without the key.
+	// Each key is at least 32 random bytes, that serve nothing else. The first one makes new
+	// fingerprints, and all of them find. To rotate, append the new key and deploy; move it to
+	// the front and deploy; drop the old one when documents that were seen under it need not be
+	// found any more, since the number that another fingerprint would take is not kept. If
+	// empty, nobody is told.
+	FingerprintKey [][]byte
 
 	// AllowExpiredDocument accepts documents that have expired, or whose expiry date cannot
 	// be read. If false, a verification with such a document is refused before the host is
@@ -317,6 +337,8 @@ func (c *Config) complete() error {
 		switch {
 		case !providerName.MatchString(name):
 			problem("Providers[%d] has a name that is not 1 to 16 lower-case letters and digits", i)
+		case name == StaffProvider:
+			problem("Providers has %q, which stands for the host's staff", name)
 		case names[name]:
 			problem("Providers has %q twice", name)
 		}
@@ -351,6 +373,20 @@ func (c *Config) complete() error {
 	}
 	if c.MaxAge < 0 {
 		problem("MaxAge is negative")
+	}
+	if c.RemindBefore == 0 {
+		c.RemindBefore = 30 * 24 * time.Hour
+		if c.MaxAge > 0 {
+			c.RemindBefore = min(c.RemindBefore, c.MaxAge/4)
+		}
+	}
+	if c.RemindBefore < 0 || c.MaxAge > 0 && c.RemindBefore >= c.MaxAge {
+		problem("RemindBefore is negative, or not less than MaxAge")
+	}
+	for i, key := range c.FingerprintKey {
+		if len(key) < 32 {
+			problem("FingerprintKey[%d] has %d bytes: it takes 32 random ones", i, len(key))
+		}
 	}
 	for name, target := range map[string]string{"AfterSuccess": c.AfterSuccess, "AfterError": c.AfterError} {
 		if target != "" && !isTarget(target) {
@@ -427,6 +463,7 @@ func (c *Config) engine(keys seal.Keyring) engine.Config {
 	for _, s := range []identity.Status{identity.Started, identity.Review, identity.Verified, identity.Failed, identity.Expired, identity.Revoked} {
 		hears[s] = c.callback(s) != nil
 	}
+	hears[attempt.Expiring] = c.OnExpiring != nil
 	log := &engine.Log{Logger: c.Logger, Now: c.Now}
 	if c.Observe != nil {
 		log.Count = func(ctx context.Context, o attempt.Outcome) { c.Observe(ctx, Outcome(o)) }
@@ -437,7 +474,7 @@ func (c *Config) engine(keys seal.Keyring) engine.Config {
 		Keys:      keys,
 		Policy: attempt.Policy{
 			Hears:                hears,
-			Decides:              c.Decide != nil,
+			Decides:              c.Decide != nil || len(c.FingerprintKey) > 0,
 			ConfirmByFetch:       c.ConfirmByFetch,
 			RequireReturn:        c.RequireReturn,
 			Async:                c.Async,
@@ -449,6 +486,8 @@ func (c *Config) engine(keys seal.Keyring) engine.Config {
 			Lease:                c.Lease,
 			StartedLimit:         c.StartedLimit,
 			RecheckVerified:      c.RecheckVerified,
+			RemindBefore:         c.RemindBefore,
+			FingerprintKey:       c.FingerprintKey,
 		},
 		Host:                callbacks{c},
 		Log:                 log,

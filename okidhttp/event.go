@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
@@ -28,7 +29,8 @@ type Event struct {
 	// Reason is why the attempt failed, or was revoked: what [Refuse] was given,
 	// [ReasonPolicy], [ReasonDocumentExpired], [ReasonDocumentUnreadable], or what the
 	// provider says, such as [identity.ReasonError]. It is empty if the provider refused
-	// and gives no reason.
+	// and gives no reason. [ReasonStaff] is also the reason of a verification that staff have
+	// approved, of which nothing else is known.
 	Reason string
 	// Final says that the refusal rules out another attempt. See [Refusal.Final].
 	Final bool
@@ -44,6 +46,17 @@ type Event struct {
 	// not kept after the callback. If the attempt expired because nobody finished it in
 	// time, only its ID is set.
 	Verification identity.Verification
+	// Renewal says that another verification of the subject counts. OnVerified: it is replaced
+	// by this one. Otherwise it stands whatever became of this attempt, and the gate stays open.
+	Renewal bool
+	// SameDocument lists the other subjects who are verified with the same document, in the
+	// order in which they first presented it, for Decide and OnVerified. Somebody whose
+	// verification with it is under way, and was first, counts as well. One who cannot be named,
+	// because the key that sealed the name is gone, is listed as "". It is nil without
+	// [Config.FingerprintKey], and if the document has no number.
+	SameDocument []string
+	// ExpiresAt is when the verification will stop to count. It is set for OnExpiring alone.
+	ExpiresAt time.Time
 }
 
 // The reasons for which the kit itself refuses a verification.
@@ -57,6 +70,8 @@ const (
 	// ReasonDocumentUnreadable is the Reason of an attempt whose document has an
 	// expiry date that cannot be read. See [Config.AllowExpiredDocument].
 	ReasonDocumentUnreadable = attempt.ReasonDocumentUnreadable
+	// ReasonStaff is the Reason of what [Kit.Revoke] and [Kit.Approve] have decided.
+	ReasonStaff = attempt.ReasonStaff
 )
 
 // String returns the ID and the status.
@@ -146,6 +161,9 @@ func (h callbacks) Decide(ctx context.Context, e engine.Event) (*attempt.Refusal
 
 // Notify calls the callback for the event's status, if there is one.
 func (h callbacks) Notify(ctx context.Context, e engine.Event) error {
+	if !e.ExpiresAt.IsZero() {
+		return h.OnExpiring(ctx, Event(e))
+	}
 	if f := h.callback(e.Status); f != nil {
 		return f(ctx, Event(e))
 	}

@@ -4,18 +4,27 @@ import (
 	"context"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 )
 
-// RequireVerified returns a handler that calls next for verified users, and for nobody else.
-// In next, [GrantFrom] returns the user's [Grant].
+// RequireVerified returns a handler that calls next for verified users whose [Grant] meets
+// all requirements, and for nobody else. In next, [GrantFrom] returns the grant.
+// RequireVerified panics if there is a requirement that the kit cannot check, and says what
+// to add.
+//
+// If a requirement is not met, a browser gets 303 to [Kit.Page], which says what is missing
+// and offers another verification if that can help; the one that stands stays until the new
+// one succeeds. Other clients get 403 with the requirement and its bound.
 //
 // If the user is not verified, a browser gets 303 to [Kit.Page] and comes back afterwards, and
 // other clients get 403. Behind a proxy that changes paths in a way that the kit cannot know,
 // the browser goes to [Config.AfterSuccess] instead of coming back. If nobody is logged in,
 // [Config.Unauthorized] answers. If the store cannot be read, nobody gets through: the answer
 // is 503 with Retry-After. Answers are marked as not to be cached, unless next says otherwise.
-func (k *Kit) RequireVerified(next http.Handler) http.Handler {
+func (k *Kit) RequireVerified(next http.Handler, requirements ...Requirement) http.Handler {
+	k.cfg.checkRequirements(requirements)
+	requirements = slices.Clone(requirements)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &passage{Context: r.Context()}
 		p.mark(w.Header())
@@ -23,11 +32,15 @@ func (k *Kit) RequireVerified(next http.Handler) http.Handler {
 		if !ok {
 			return
 		}
-		g, err := k.engine.Grant(r.Context(), hash)
+		g, now, err := k.engine.Grant(r.Context(), hash)
 		switch {
 		case err != nil:
 			k.storeAway(w, r, err)
 		case g != nil:
+			if q := unmet(requirements, g, now); q != nil {
+				k.refuseUnmet(w, r, q)
+				return
+			}
 			p.grant = (*Grant)(g)
 			next.ServeHTTP(w, r.WithContext(p))
 		case wantsPage(r):
@@ -73,17 +86,17 @@ func (p *passage) Value(key any) any {
 
 // pageFor is the kit's page, and remembers where the user wanted to go if that
 // can be gone to again.
-func (m *mount) pageFor(r *http.Request) string {
+func (m *mount) pageFor(r *http.Request, more ...string) string {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return m.url("page")
+		return m.url("page", more...)
 	}
 	// Not r.URL, of which http.StripPrefix may have taken a part.
 	wanted := m.returnTo(r.RequestURI)
 	if beside, _ := path.Split(m.publicURL.EscapedPath()); !strings.HasPrefix(wanted, beside) {
 		// There may be a proxy that has taken a part of the path. The page can tell.
-		return m.url("page", "gated", wanted)
+		return m.url("page", append(more, "gated", wanted)...)
 	}
-	return m.url("page", "return_to", wanted)
+	return m.url("page", append(more, "return_to", wanted)...)
 }
 
 type grantKey struct{}

@@ -26,9 +26,12 @@ type Grant struct {
 	// DocumentExpiry is the last day on which the document is valid. It is zero if the
 	// provider does not tell, and [identity.UnreadableDate] if it cannot be read.
 	DocumentExpiry identity.Date
-	// AgeOver lists those ages of [Config.AgeOver] that the user had reached when the
-	// verification began to count.
+	// AgeOver lists those ages of [Config.AgeOver] that the user has reached. An age is added
+	// on the day on which it is reached: until then that day is kept, sealed.
 	AgeOver []int
+	// Country is the country that issued the document, as an ISO 3166-1 alpha-3 code such as
+	// "NLD". It is empty if the provider does not tell.
+	Country string
 }
 
 // Over reports whether the user is known to have reached an age, which must be one of
@@ -39,7 +42,7 @@ func (g Grant) Over(years int) bool { return slices.Contains(g.AgeOver, years) }
 // no valid one. It is for code that is not behind [Kit.RequireVerified]. Any other error means
 // that the store cannot be read, so that nobody knows.
 func (k *Kit) Grant(ctx context.Context, subject string) (Grant, error) {
-	g, err := k.engine.Grant(ctx, attempt.HashSubject(subject))
+	g, _, err := k.engine.Grant(ctx, attempt.HashSubject(subject))
 	switch {
 	case err != nil:
 		return Grant{}, err

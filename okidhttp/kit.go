@@ -44,6 +44,7 @@ func New(cfg Config) (*Kit, error) {
 	}
 	keys := seal.New(cfg.Keys)
 	cfg.Keys = nil
+	cfg.FingerprintKey = slices.Clone(cfg.FingerprintKey)
 	cfg.Providers, cfg.Keep, cfg.AgeOver = slices.Clone(cfg.Providers), slices.Clone(cfg.Keep), slices.Clone(cfg.AgeOver)
 	publicURL, err := url.Parse(cfg.PublicURL)
 	if err != nil {

@@ -79,4 +79,7 @@ const (
 	OutcomeStarted Outcome = "started"
 	// OutcomeLimited means that an attempt was refused by [Config.StartLimit].
 	OutcomeLimited Outcome = "limited"
+	// OutcomeStaff means that staff have acted, by [Kit.Revoke], [Kit.Approve] or
+	// [Kit.ResetLimit].
+	OutcomeStaff Outcome = "staff"
 )

@@ -101,7 +101,9 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 		return
 	}
 	wish := k.mount.startWish(r)
-	if k.engine.Policy().Counts(s.Grant(), s.Now) {
+	counts := k.engine.Policy().Counts(s.Grant(), s.Now)
+	missing := k.missing(r, s, counts)
+	if counts && missing == nil {
 		returnTo := cmp.Or(wish.returnTo, k.cfg.AfterSuccess)
 		if k.mount.isPage(returnTo) {
 			k.render(w, r, http.StatusOK, &MessagePage{Kind: "verified", Title: problemVerified.Title, Message: problemVerified.Detail})
@@ -117,7 +119,7 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 		})
 		return
 	}
-	page := StartPage{StartURL: k.mount.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r))}
+	page := StartPage{StartURL: k.mount.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r)), Renew: counts}
 	if p.Name() != k.providers[0].Name() { // not every provider can be compared itself
 		page.StartURL = k.mount.url("start", "provider", p.Name())
 	}
@@ -134,6 +136,9 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 		}
 	}
 	page.Title, page.Message, page.Button = words.title, words.message, words.button
+	if missing != nil && page.ResultURL == "" {
+		k.sayUnmet(&page, missing, s, k.language(r))
+	}
 	k.render(w, r, http.StatusOK, &page)
 }
 

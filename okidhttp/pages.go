@@ -50,6 +50,9 @@ type StartPage struct {
 	// StartURL is where the button posts to, with ReturnTo as return_to, and Locale, the
 	// provider's language, as locale.
 	StartURL, ReturnTo, Locale string
+	// Renew says that the button is for another verification, though one stands: it must post
+	// renew=1 as well. StartURL is then empty if no other verification would help.
+	Renew bool
 	// ResultURL shows the result of the last attempt. It is empty unless one is still to come.
 	ResultURL string
 }

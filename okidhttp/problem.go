@@ -21,9 +21,10 @@ type problem struct {
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
 
-	Reason     string `json:"reason,omitempty"` // of a refusal
-	retryAfter int    // seconds; 0: not said
-	allow      string // the methods, for 405
+	Reason      string `json:"reason,omitempty"` // of a refusal
+	retryAfter  int    // seconds; 0: not said
+	allow       string // the methods, for 405
+	*unmetBound        // of a requirement
 }
 
 var (
@@ -32,6 +33,7 @@ var (
 	problemAnonymous     = problem{Status: 401, Code: "not_logged_in", Title: "Please log in", Detail: "Log in first, then come back to this page."}
 	problemCrossOrigin   = problem{Status: 403, Code: "cross_origin", Title: "Not from this site", Detail: "A verification can only be started from the site itself."}
 	problemNotVerified   = problem{Status: 403, Code: "not_verified", Title: "Verification needed", Detail: "This needs a verified identity."}
+	problemRequirement   = problem{Status: 403, Code: "requirement", Title: "More is needed here", Detail: "The user's verification does not meet what this requires."}
 	problemVerified      = problem{Status: 409, Code: "already_verified", Title: "Already verified", Detail: "Your identity is verified already. There is nothing more to do."}
 	problemClaimTaken    = problem{Status: 409, Code: "claim_taken", Title: "Used already", Detail: "This verification was used before, or belongs to another account."}
 	problemBadRequest    = problem{Status: 400, Code: "bad_request", Title: "Cannot be read", Detail: "The request has a part that cannot be read, or a value that is not allowed."}

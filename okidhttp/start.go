@@ -32,7 +32,10 @@ const (
 
 // Start begins a verification, or resumes the one that the user has begun. It takes a
 // same-origin POST with the optional values return_to, a page of the host's to go to
-// afterwards, and locale, as a form or as JSON. Values that cannot be used are ignored.
+// afterwards, locale, and renew, as a form or as JSON. Values that cannot be used are ignored.
+//
+// Whoever is verified already may begin another verification with renew, which is 1 in a form
+// and true in JSON. The one that stands counts until the new one succeeds.
 //
 // A browser's form is answered with 303 to the page, and so is its GET, which begins nothing.
 // If nobody is logged in, the page leads to the log-in. A client that does not accept HTML gets
@@ -45,7 +48,7 @@ const (
 //
 // The other answers are 400 for a body that cannot be read; 401 if nobody is logged in; 403 if
 // the request comes from another origin, or if another try is ruled out by [Refusal.Final]; 405;
-// 408; 409 if the user is verified already; 429 with Retry-After because of
+// 408; 409 if the user is verified already, and does not renew; 429 with Retry-After because of
 // [Config.StartLimit]; 502 if the provider refuses; and 503 with Retry-After if the provider or
 // the store cannot be reached, or if there is too much to do, in all or for this user.
 func (k *Kit) Start() http.Handler { return http.HandlerFunc(k.start) }
@@ -98,7 +101,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request := engine.StartRequest{
-		Subject: subject, Provider: p, Metadata: sent,
+		Subject: subject, Provider: p, Metadata: sent, Renew: wish.renew,
 		Context: attempt.Context{ReturnTo: wish.returnTo, Locale: wish.locale},
 		URLs: func(reference string) (webhook, success, failure string) {
 			return k.mount.url("webhook", "provider", p.Name()), k.mount.url("success", "attempt", reference), k.mount.url("error", "attempt", reference)
@@ -213,12 +216,13 @@ func (m *mount) startPageURL(r *http.Request, wish startWish, more ...string) st
 type startWish struct {
 	returnTo string
 	locale   string
+	renew    bool // though a verification stands
 }
 
 // startWish is what the query says.
 func (m *mount) startWish(r *http.Request) startWish {
 	locale, _ := parameter(r, "locale")
-	return startWish{m.wanted(r), text.Tag(locale)}
+	return startWish{returnTo: m.wanted(r), locale: text.Tag(locale)}
 }
 
 // readStartWish reads a body that is a form or JSON, and for what that does not say the
@@ -249,6 +253,7 @@ func (m *mount) readStartWish(w http.ResponseWriter, r *http.Request, bodies *bo
 	wish = m.startWish(r)
 	wish.returnTo = cmp.Or(m.returnTo(said.returnTo), wish.returnTo)
 	wish.locale = cmp.Or(text.Tag(said.locale), wish.locale)
+	wish.renew = said.renew
 	return wish, nil
 }
 
@@ -266,6 +271,7 @@ func readStartJSON(body io.Reader) (said startWish, err error) {
 		return said, errors.New("body is not JSON of the documented form")
 	}
 	_ = json.Unmarshal(members["locale"], &said.locale) // what is no text is no tag
+	_ = json.Unmarshal(members["renew"], &said.renew)   // nor is what is no flag
 	return said, nil
 }
 
@@ -282,7 +288,7 @@ func readStartForm(r *http.Request, mediaType string) (said startWish, err error
 	if err != nil {
 		return said, errors.New("body is not a form")
 	}
-	return startWish{form.PostForm.Get("return_to"), form.PostForm.Get("locale")}, nil
+	return startWish{form.PostForm.Get("return_to"), form.PostForm.Get("locale"), form.PostForm.Get("renew") == "1"}, nil
 }
 
 // startMetadata is what the host sends along.

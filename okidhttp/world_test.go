@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -278,6 +279,10 @@ type notice struct {
 	Expiry    identity.Date // zero: that of the person
 	Born      identity.Date // zero: that of the person
 	Long      int           // of texts, in bytes
+	Document  string        // its type; empty: that of the person
+	Number    string        // of the document; empty: that of the person
+	Country   string        // that issued it
+	Unborn    bool          // no date of birth is told
 }
 
 // person is somebody whose data must never turn up anywhere.
@@ -374,6 +379,11 @@ func (p *fakeProvider) VerifyWebhook(_ http.Header, body []byte, now time.Time) 
 	if !n.Born.IsZero() {
 		v.DateOfBirth = n.Born
 	}
+	if n.Unborn {
+		v.DateOfBirth = identity.Date{}
+	}
+	v.DocumentType, v.DocumentNumber = cmp.Or(n.Document, v.DocumentType), cmp.Or(n.Number, v.DocumentNumber)
+	v.IssuingCountry = n.Country
 	if n.Long > 0 {
 		v.FirstName = strings.Repeat("x", n.Long)
 		v.Concerns = []identity.Concern{{Message: v.FirstName}, {ID: "DC030"}}
@@ -396,6 +406,7 @@ type countingStore struct {
 	mu         sync.Mutex
 	gets, puts int
 	broken     error
+	brokenFor  func(key string) error
 	values     []string // all that was ever written
 }
 
@@ -403,6 +414,9 @@ func (s *countingStore) Get(ctx context.Context, key string) (store.Record, erro
 	s.mu.Lock()
 	s.gets++
 	broken := s.broken
+	if broken == nil && s.brokenFor != nil {
+		broken = s.brokenFor(key)
+	}
 	s.mu.Unlock()
 	if broken != nil {
 		return store.Record{}, broken

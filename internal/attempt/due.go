@@ -23,6 +23,7 @@ const (
 	TaskList         // enter the attempt in the list of dead letters
 	TaskOverdue      // a claim has led to no verdict
 	TaskClaim        // whoever noted a claim did not use it
+	TaskRemind       // a verification will soon stop to count
 )
 
 // DueTask is what an attempt waits for next, and until when.
@@ -67,6 +68,7 @@ func (p *Policy) nextDue(a *Attempt) DueTask {
 	if a.busy() {
 		return next
 	}
+	earlier(TaskRemind, 0, p.remindAt(a))
 	if a.Status == identity.Verified && a.ProviderID != "" {
 		earlier(TaskRefresh, 0, a.RefreshAt)
 	}

@@ -70,7 +70,7 @@ func TestGoldenRecord(t *testing.T) {
 	require.NoError(t, err)
 	g, err := DecodeGrant(b, testHash)
 	require.NoError(t, err)
-	assert.Equal(t, &goldenRecord().Attempts[1].Grant.Grant, g)
+	assert.Equal(t, &goldenRecord().Attempts[1].Grant.Grant, &g.Grant)
 	assert.Equal(t, b, r.encode(testHash), "written back, it is the same")
 
 	p := testPolicy()

@@ -29,6 +29,7 @@ type Letter struct {
 	Since    time.Time
 	Failures int64
 	Aware    bool // the host may know of this verification, which does not stand
+	ByStaff  bool // it is the word of staff
 	unknownFields
 }
 
@@ -40,6 +41,7 @@ func (l *Letter) fields(c *coder) {
 	c.time(5, &l.Since)
 	c.int(6, &l.Failures)
 	c.flag(7, &l.Aware)
+	c.flag(8, &l.ByStaff)
 }
 
 // ErrNoLetter is returned if there is no such dead letter, or not any more.
@@ -73,7 +75,7 @@ func (a *Attempt) dropLetters(is func(*Letter) bool) {
 // verification that it tells of.
 func (a *Attempt) giveUp(e *Entry, aware bool, now time.Time) {
 	event := e.Event
-	a.addLetter(Letter{Event: event, Reason: DeadCallback, Status: e.Status, Applied: e.Applied, Since: now, Failures: e.Failures, Aware: aware})
+	a.addLetter(Letter{Event: event, Reason: DeadCallback, Status: e.Status, Applied: e.Applied, Since: now, Failures: e.Failures, Aware: aware, ByStaff: e.ByStaff})
 	a.discard(func(other *Entry) bool { return other.Event == event })
 }
 
@@ -102,11 +104,11 @@ func (p *Policy) replay(a *Attempt, event int64, now time.Time) Todo {
 	case l.Reason == DeadUnaddressable:
 		return Todo{Err: ErrNotReplayable}
 	}
-	again := Entry{Event: l.Event, Status: l.Status, Applied: l.Applied, Since: now, Due: now}
+	again := Entry{Event: l.Event, Status: l.Status, Applied: l.Applied, Since: now, Due: now, ByStaff: l.ByStaff}
 	if l.Aware {
 		again.Awareness = Unsure
 	}
-	late := l.Applied && l.Status != a.Status
+	late := l.Applied && l.Status != a.Status && !(l.Status == Expiring && a.Status == identity.Verified)
 	if a.leased(now) || a.overtaken(&again) {
 		return Todo{Outcome: InFlight, Err: ErrInFlight}
 	}

@@ -22,6 +22,7 @@ type Entry struct {
 	Due       time.Time // of the next try
 	Held      bool      // it waits for the subject to come back
 	Awareness Awareness
+	ByStaff   bool // it is the word of staff, of which nobody is asked
 	unknownFields
 }
 

@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -26,6 +27,8 @@ type Policy struct {
 	Lease                time.Duration
 	StartedLimit         time.Duration
 	RecheckVerified      time.Duration
+	RemindBefore         time.Duration
+	FingerprintKey       [][]byte
 	// Sealer seals what must not be read in the store.
 	Sealer Sealer
 	// NewOwner returns a number that no owner of a lease has had. It is not 0.
@@ -45,11 +48,13 @@ type Grant struct {
 	DocumentType   string
 	DocumentExpiry identity.Date
 	AgeOver        []int
+	Country        string
 }
 
 // StoredGrant is a grant in a record.
 type StoredGrant struct {
 	Grant
+	Ages []byte // sealed: when the other ages of AgeOver will be reached
 	unknownFields
 }
 
@@ -59,24 +64,95 @@ func (g *StoredGrant) fields(c *coder) {
 	c.text(3, &g.DocumentType)
 	c.date(4, &g.DocumentExpiry)
 	each(c, 5, &g.AgeOver, func(years *int) { n := int64(*years); c.int(5, &n); *years = int(n) })
+	c.text(6, &g.Country)
+	c.bytes(7, &g.Ages)
 }
 
 // maxDocumentType bounds what stands in clear and came from the provider, in bytes.
 const maxDocumentType = 64
 
-// newGrant is what a verification grants from now on.
-func (p *Policy) newGrant(provider string, v *identity.Verification, now time.Time) *StoredGrant {
-	g := &StoredGrant{Grant: Grant{VerifiedAt: now, Provider: provider, DocumentExpiry: v.DocumentExpiry}}
+// newGrant is what the verification of an attempt grants from now on.
+func (p *Policy) newGrant(a *Attempt, v *identity.Verification, now time.Time) *StoredGrant {
+	g := &StoredGrant{Grant: Grant{VerifiedAt: now, Provider: a.Provider, DocumentExpiry: v.DocumentExpiry}}
+	if a.ByStaff {
+		g.Provider = StaffProvider
+	}
 	if len(v.DocumentType) <= maxDocumentType {
 		g.DocumentType = v.DocumentType
 	}
+	if IsCountry(v.IssuingCountry) {
+		g.Country = v.IssuingCountry
+	}
 	today := p.today(now)
+	var later []age
 	for _, years := range p.AgeOver {
-		if v.DateOfBirth.YearsUntil(today) >= years {
+		switch reached := v.DateOfBirth.PlusYears(years); {
+		case reached.IsZero():
+		case today.Before(reached):
+			later = append(later, age{years: int64(years), reached: reached})
+		default:
 			g.AgeOver = append(g.AgeOver, years)
 		}
 	}
+	if len(later) > 0 {
+		g.Ages = p.Sealer.Seal(sealAges, a.of.Key(), encode(&ages{list: later}))
+	}
 	return g
+}
+
+// IsCountry reports whether a text has the form of an ISO 3166-1 alpha-3 code.
+func IsCountry(code string) bool {
+	return len(code) == 3 && strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
+// ages says when somebody will reach those ages of Policy.AgeOver that they had not
+// reached when they were verified. Each day tells the date of birth, so they are sealed.
+type ages struct {
+	list []age
+	unknownFields
+}
+
+type age struct {
+	years   int64
+	reached identity.Date
+	unknownFields
+}
+
+func (s *ages) fields(c *coder) { each(c, 1, &s.list, func(a *age) { c.nested(1, a) }) }
+
+func (a *age) fields(c *coder) {
+	c.int(1, &a.years)
+	c.date(2, &a.reached)
+}
+
+// ComeOfAge adds the ages that the subject has reached since the verification.
+func (p *Policy) ComeOfAge(g *StoredGrant, of SubjectHash, now time.Time) {
+	today := p.today(now)
+	for _, a := range p.agesToCome(g, of) {
+		if !today.Before(a.reached) && slices.Contains(p.AgeOver, int(a.years)) {
+			g.AgeOver = append(g.AgeOver, int(a.years))
+		}
+	}
+}
+
+// Younger reports whether the subject is known not to have reached an age at now.
+func (p *Policy) Younger(g *StoredGrant, of SubjectHash, years int, now time.Time) bool {
+	today := p.today(now)
+	return slices.ContainsFunc(p.agesToCome(g, of), func(a age) bool { return int(a.years) == years && today.Before(a.reached) })
+}
+
+// agesToCome opens what a grant says of the ages that had not been reached. Where the key
+// is gone that sealed it, nobody knows of any.
+func (p *Policy) agesToCome(g *StoredGrant, of SubjectHash) []age {
+	if len(g.Ages) == 0 {
+		return nil
+	}
+	var later ages
+	plain, err := p.Sealer.Open(sealAges, of.Key(), g.Ages)
+	if err != nil || decode(plain, &later) != nil {
+		return nil
+	}
+	return later.list
 }
 
 // today is the day at now where the host is.
@@ -149,9 +225,16 @@ func (r *Record) Granting() *Attempt {
 	return r.first(func(a *Attempt) bool { return g != nil && a.Grant == g })
 }
 
+// Renews reports whether a subject's verification counts that is not this attempt's.
+func (p *Policy) Renews(r *Record, id ID, now time.Time) bool {
+	return r.first(func(a *Attempt) bool {
+		return a.ID != id && a.Status == identity.Verified && a.Grant != nil && p.Counts(&a.Grant.Grant, now)
+	}) != nil
+}
+
 // setStatus gives an attempt its next status.
 func (p *Policy) setStatus(a *Attempt, s identity.Status, v *identity.Verification, now time.Time) {
-	a.Status, a.UpdatedAt, a.Reason, a.Refused, a.RuledOut, a.Lapsed = s, now, "", false, false, false
+	a.Status, a.UpdatedAt, a.Reason, a.Refused, a.RuledOut, a.Lapsed, a.Reminded = s, now, "", false, false, false, false
 	if s == identity.Failed {
 		a.Reason = v.Reason
 	}
@@ -161,12 +244,13 @@ func (p *Policy) setStatus(a *Attempt, s identity.Status, v *identity.Verificati
 		a.ClaimedAt = time.Time{} // people take their time
 	}
 	if s == identity.Verified {
-		a.Grant = p.newGrant(a.Provider, v, now)
+		a.Grant = p.newGrant(a, v, now)
 		a.Kept = p.sealKept(a, v)
 		a.discard(func(*Entry) bool { return true }) // older news would contradict it
 		a.dropLetters(func(*Letter) bool { return true })
 	} else {
 		a.Grant, a.Kept = nil, nil
+		a.discard(func(e *Entry) bool { return e.Status == Expiring })
 	}
 	p.scheduleRefresh(a, now)
 }
@@ -230,6 +314,7 @@ func Received(n identity.Notice, provider string) identity.Notice {
 	v.DocumentType = upTo(identity.MaxText, v.DocumentType)
 	v.FirstName, v.LastName = upTo(identity.MaxText, v.FirstName), upTo(identity.MaxText, v.LastName)
 	v.DocumentNumber = upTo(identity.MaxText, v.DocumentNumber)
+	v.Nationality, v.IssuingCountry = upTo(identity.MaxText, v.Nationality), upTo(identity.MaxText, v.IssuingCountry)
 	v.Reason = upTo(maxConcernText, v.Reason)
 	if len(v.Concerns) > identity.MaxConcerns || slices.ContainsFunc(v.Concerns, tooLong) {
 		v.Concerns = slices.DeleteFunc(slices.Clone(v.Concerns), tooLong) // they are the provider's

@@ -50,6 +50,10 @@ type Attempt struct {
 	Lease      Lease
 	Grant      *StoredGrant // what a verified attempt grants
 	Kept       []byte       // sealed fields that the host keeps
+	Actions    []Action     // what staff have done, oldest first
+	ByStaff    bool         // staff have decided: no word of the provider's counts any more
+	Reminded   bool         // the host knows, or need not, that the verification will stop to count
+	Document   []byte       // the fingerprint of the document, as in the key of its record
 	of         SubjectHash
 	unknownFields
 }
@@ -125,7 +129,7 @@ func Decode(b []byte, of SubjectHash) (*Record, error) {
 
 // DecodeGrant reads the grant of a record and no more. It returns nil if there is none,
 // and an error that wraps [ErrCorrupt] if b is not the subject's record.
-func DecodeGrant(b []byte, of SubjectHash) (*Grant, error) {
+func DecodeGrant(b []byte, of SubjectHash) (*StoredGrant, error) {
 	v, _, err := splitGrant(b, of)
 	if err != nil || len(v) == 0 {
 		return nil, err
@@ -137,7 +141,7 @@ func DecodeGrant(b []byte, of SubjectHash) (*Grant, error) {
 	if g.VerifiedAt.IsZero() {
 		return nil, ErrCorrupt
 	}
-	return &g.Grant, nil
+	return g, nil
 }
 
 func splitGrant(b []byte, of SubjectHash) (grant, rest []byte, err error) {
@@ -148,8 +152,8 @@ func splitGrant(b []byte, of SubjectHash) (grant, rest []byte, err error) {
 }
 
 // The tags below are written to stores. One is never used again for something else:
-// those of a Record are 1 to 3, of an Attempt 1 to 33, of an Entry 1 to 15, of which 8,
-// 12 and 13 are retired, and of a Letter 1 to 7.
+// those of a Record are 1 to 3, of an Attempt 1 to 37, of an Entry 1 to 16, of which 8,
+// 12 and 13 are retired, and of a Letter 1 to 8.
 
 func (r *Record) fields(c *coder) {
 	c.bytes(1, &r.Subject)
@@ -196,6 +200,10 @@ func (a *Attempt) fields(c *coder) {
 	c.time(31, &a.QuietUntil)
 	c.flag(32, &a.Refused)
 	c.flag(33, &a.RuledOut)
+	each(c, 34, &a.Actions, func(x *Action) { c.nested(34, x) })
+	c.flag(35, &a.ByStaff)
+	c.flag(36, &a.Reminded)
+	c.bytes(37, &a.Document)
 }
 
 func (e *Entry) fields(c *coder) {
@@ -211,6 +219,7 @@ func (e *Entry) fields(c *coder) {
 	c.int(11, &e.Failures)
 	c.flag(14, &e.Held)
 	c.int(15, (*int64)(&e.Awareness))
+	c.flag(16, &e.ByStaff)
 }
 
 // Find returns the attempt with this id, or nil.
@@ -243,7 +252,7 @@ func (r *Record) Prune() {
 	grant := r.stored()
 	for _, lettered := range []bool{false, true} {
 		idle := func(a Attempt) bool {
-			return a.Status.Final() && !a.RuledOut && a.ClaimID == "" && len(a.Outbox) == 0 && (grant == nil || a.Grant != grant) && len(a.Letters) > 0 == lettered
+			return a.Status.Final() && !a.RuledOut && !r.alone(a.ID, a.Document) && a.ClaimID == "" && len(a.Outbox) == 0 && (grant == nil || a.Grant != grant) && len(a.Letters) > 0 == lettered
 		}
 		surplus := -MaxFinished
 		for _, a := range r.Attempts {

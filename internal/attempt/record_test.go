@@ -67,7 +67,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 	g, err := DecodeGrant(sampleRecord().encode(testHash), testHash)
 	require.NoError(t, err)
-	assert.Equal(t, &sampleRecord().Attempts[1].Grant.Grant, g)
+	assert.Equal(t, &sampleRecord().Attempts[1].Grant.Grant, &g.Grant)
 	g, err = DecodeGrant((&Record{}).encode(testHash), testHash)
 	require.NoError(t, err)
 	assert.Nil(t, g)

@@ -113,6 +113,8 @@ func (p *Policy) scheduleRefresh(a *Attempt, now time.Time) {
 // does not.
 func (p *Policy) refreshEvery(a *Attempt, now time.Time) time.Duration {
 	switch {
+	case a.ByStaff:
+		return 0
 	case a.Status == identity.Verified && a.Grant != nil && p.Counts(&a.Grant.Grant, now):
 		every := max(p.RecheckVerified, 0)
 		if now.Sub(a.Grant.VerifiedAt) >= recheckSlows*every {

@@ -10,6 +10,8 @@ const (
 	sealContext = "okidkit attempt context"
 	sealNotice  = "okidkit pending notice"
 	sealKept    = "okidkit kept fields"
+	sealAges    = "okidkit ages"
+	sealStaff   = "okidkit staff"
 )
 
 // Context is what the host gave along when the attempt began.
@@ -60,6 +62,8 @@ func (v *sealedVerification) fields(c *coder) {
 		c.nested(12, &sealed)
 		*concern = sealed.Concern
 	})
+	c.text(13, &v.Nationality)
+	c.text(14, &v.IssuingCountry)
 }
 
 // sealedConcern is a concern of a sealed verification.

@@ -38,6 +38,8 @@ func (p *Policy) Step(a *Attempt, in Input, now time.Time) Todo {
 		return p.claimed(a, in, now)
 	case Overdue:
 		return overdue(a, now)
+	case Remind:
+		return p.remind(a, in, now)
 	case Replay:
 		return p.replay(a, in.Event, now)
 	case Drop:
@@ -188,6 +190,10 @@ type Call struct {
 	Reason string
 	// Final says that the subject may not begin another attempt.
 	Final bool
+	// ByStaff says that staff have decided, so that the host is not asked to.
+	ByStaff bool
+	// ExpiresAt is when the verification will stop to count, if that is the news.
+	ExpiresAt time.Time
 }
 
 // Work is an entry of the outbox in the hands of whoever holds its lease. It knows what
@@ -445,6 +451,9 @@ func (p *Policy) ask(a *Attempt, e *Entry, w Work, id string, now time.Time) Tod
 
 // settle decides what becomes of an entry that the attempt has not taken on.
 func (p *Policy) settle(a *Attempt, e *Entry, w Work, now time.Time) Todo {
+	if e.ByStaff {
+		return p.verify(a, e, w, now)
+	}
 	next, asks := a.next(e.Status, fromWebhook)
 	if e.Status != identity.Verified {
 		asks = a.Status != identity.Revoked // or it would have been applied
@@ -482,7 +491,7 @@ func (p *Policy) settle(a *Attempt, e *Entry, w Work, now time.Time) Todo {
 // verify asks the host's policy, tells the host, and then lets the verification count.
 func (p *Policy) verify(a *Attempt, e *Entry, w Work, now time.Time) Todo {
 	switch reason := p.refusesDocument(w.Verification.DocumentExpiry, now); {
-	case p.RequireReturn && !a.Returned:
+	case p.RequireReturn && !a.Returned && !e.ByStaff:
 		e.Held, e.Awareness = true, Unaware // whoever tried came no further than to this
 		a.Lease = Lease{}
 		return Todo{Changed: true, Outcome: Held}
@@ -497,7 +506,11 @@ func (p *Policy) verify(a *Attempt, e *Entry, w Work, now time.Time) Todo {
 	case w.refusal != nil:
 		return p.applyVerdict(a, e, w, identity.Failed, w.refusal, now)
 	}
-	return Todo{Call: &Call{Work: w, Status: identity.Verified}}
+	c := &Call{Work: w, Status: identity.Verified, ByStaff: e.ByStaff}
+	if e.ByStaff {
+		c.Reason = ReasonStaff
+	}
+	return Todo{Call: c, Changed: p.fingerprint(a, w.Verification)}
 }
 
 // applyVerdict gives the attempt a status that does not open the gate, or closes it, and
@@ -528,12 +541,15 @@ func (a *Attempt) refuse(r *Refusal) {
 
 // notify calls the host about a status that the attempt has taken on.
 func (p *Policy) notify(a *Attempt, e *Entry, w Work, now time.Time) Todo {
-	if !p.Hears[e.Status] {
+	if !p.Hears[e.Status] || e.Status == Expiring && a.Grant == nil {
 		return a.notified(e)
 	}
-	c := &Call{Work: w, Status: e.Status}
-	if e.Status == a.Status {
+	c := &Call{Work: w, Status: e.Status, ByStaff: e.ByStaff}
+	switch e.Status {
+	case a.Status:
 		c.Reason, c.Final = a.Reason, a.RuledOut
+	case Expiring:
+		c.ExpiresAt = p.endOf(&a.Grant.Grant)
 	}
 	return Todo{Call: c}
 }

@@ -20,6 +20,9 @@ const (
 	lapsed = state("lapsed")
 	// refused is failed by the host's policy, or for the document, and stays so.
 	refused = state("refused")
+	// decided is any status that staff have given, or confirmed: nothing that the
+	// provider says changes it.
+	decided = state("decided")
 	// verifying is any status while a verification waits to count, or the host may
 	// believe in one that was given up: what contradicts it contradicts it as if it
 	// stood.
@@ -71,6 +74,8 @@ var lapses = map[state]bool{created: true, started: true}
 // state is the attempt's row, but for verifying, which depends on the word.
 func (a *Attempt) state() state {
 	switch {
+	case a.ByStaff:
+		return decided
 	case a.Status == identity.Expired && a.Lapsed:
 		return lapsed
 	case a.Status == identity.Failed && a.Refused:
@@ -83,6 +88,7 @@ func (a *Attempt) state() state {
 func (a *Attempt) react(word identity.Status, src source) action {
 	row := a.state()
 	switch {
+	case row == decided:
 	case word == identity.Verified && src == fromWebhook && a.contradicted():
 		return ask
 	case word != identity.Verified && src != fromAnswer && a.verifying():

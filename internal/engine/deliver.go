@@ -103,25 +103,26 @@ func (e *Engine) refresh(ctx context.Context, at attempt.Address, a *attempt.Att
 }
 
 // Grant returns what a subject's verification grants, and nil if it has none that counts
-// now. The error wraps [ErrStore].
-func (e *Engine) Grant(ctx context.Context, of attempt.SubjectHash) (*attempt.Grant, error) {
+// now, which is the store's clock. The error wraps [ErrStore].
+func (e *Engine) Grant(ctx context.Context, of attempt.SubjectHash) (granted *attempt.Grant, now time.Time, err error) {
 	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	rec, err := e.cfg.Store.Get(ctx, of.Key())
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
+		return nil, rec.Now, nil
 	}
-	var g *attempt.Grant
+	var g *attempt.StoredGrant
 	if err == nil {
 		g, err = attempt.DecodeGrant(rec.Value, of)
 	}
 	if err != nil {
-		return nil, storeError(ctx, err)
+		return nil, rec.Now, storeError(ctx, err)
 	}
-	if !e.policy.Counts(g, rec.Now) {
-		return nil, nil
+	if g == nil || !e.policy.Counts(&g.Grant, rec.Now) {
+		return nil, rec.Now, nil
 	}
-	return g, nil
+	e.policy.ComeOfAge(g, of, rec.Now)
+	return &g.Grant, rec.Now, nil
 }
 
 // Kept returns the fields that the host keeps of the verification on which the subject's
@@ -141,6 +142,9 @@ func (e *Engine) Kept(ctx context.Context, of attempt.SubjectHash) (v identity.V
 
 // Erase forgets a subject. See okidhttp.Kit.Erase.
 func (e *Engine) Erase(ctx context.Context, of attempt.SubjectHash) error {
+	if err := e.eraseDocuments(ctx, of); err != nil {
+		return err
+	}
 	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := e.cfg.Store.Delete(ctx, of.Key()); err != nil {

@@ -119,6 +119,9 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 	for range maxRounds {
 		todo, written, err := e.update(ctx, at, s, in)
 		if err != nil {
+			if errors.Is(err, ErrGone) {
+				e.releaseErased(ctx, at.Subject, in)
+			}
 			outcome := StoreFailed
 			if errors.Is(err, attempt.ErrInFlight) {
 				outcome = attempt.InFlight

@@ -95,7 +95,7 @@ func TestStoreIsAway(t *testing.T) {
 	assert.ErrorIs(t, err, ErrStore)
 	assert.ErrorIs(t, err, errAway)
 	assert.Equal(t, StoreFailed, outcome)
-	_, err = w.Grant(t.Context(), at.Subject)
+	_, _, err = w.Grant(t.Context(), at.Subject)
 	assert.ErrorIs(t, err, errAway)
 	w.store.broken = nil
 	outcome, err = w.webhook(at, identity.Verified, "")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
@@ -31,6 +32,9 @@ type Event struct {
 	Provider     string
 	Metadata     map[string]string
 	Verification identity.Verification
+	Renewal      bool
+	SameDocument []string
+	ExpiresAt    time.Time
 }
 
 // Permanent is okidhttp.Permanent.
@@ -49,12 +53,12 @@ var (
 // call asks the host to decide, if that is due, and tells it of an event.
 func (e *Engine) call(ctx context.Context, at attempt.Address, s *Snapshot, c *attempt.Call) *attempt.HostSaid {
 	said := &attempt.HostSaid{Call: c}
-	event, err := e.event(at, s, c)
+	event, err := e.event(ctx, at, s, c)
 	if err != nil {
-		said.Err = fmt.Errorf("%w: %w", attempt.ErrCallback, err)
+		said.Err = err
 		return said
 	}
-	if c.Status == identity.Verified && e.policy.Decides {
+	if c.Status == identity.Verified && e.policy.Decides && !c.ByStaff {
 		err = e.Call(ctx, func(ctx context.Context) (err error) {
 			said.Refusal, err = e.cfg.Host.Decide(ctx, event)
 			return err
@@ -75,13 +79,13 @@ func (e *Engine) call(ctx context.Context, at attempt.Address, s *Snapshot, c *a
 }
 
 // event is what the host is told.
-func (e *Engine) event(at attempt.Address, s *Snapshot, c *attempt.Call) (Event, error) {
+func (e *Engine) event(ctx context.Context, at attempt.Address, s *Snapshot, c *attempt.Call) (event Event, err error) {
 	subject, err := e.policy.OpenSubject(s.Record)
 	if err != nil {
-		return Event{}, fmt.Errorf("subject: %w", err)
+		return Event{}, fmt.Errorf("%w: subject: %w", attempt.ErrCallback, err)
 	}
 	a := s.Find(at.Attempt)
-	event := Event{
+	event = Event{
 		ID:           attempt.EventID(at.Attempt, c.Work.Event),
 		Status:       c.Status,
 		Reason:       c.Reason,
@@ -90,6 +94,16 @@ func (e *Engine) event(at attempt.Address, s *Snapshot, c *attempt.Call) (Event,
 		Attempt:      a.Reference,
 		Provider:     a.Provider,
 		Verification: *c.Work.Verification,
+		Renewal:      e.policy.Renews(s.Record, at.Attempt, s.Clock()),
+		ExpiresAt:    c.ExpiresAt,
+	}
+	switch c.Status {
+	case identity.Verified:
+		if event.SameDocument, err = e.sameDocument(ctx, at.Subject, c.Work.Verification); err != nil {
+			return Event{}, fmt.Errorf("%w: %w", attempt.ErrProvider, err) // which is no fault of the host's
+		}
+	case attempt.Expiring:
+		event.Status, event.Verification.Status = identity.Verified, identity.Verified
 	}
 	if sent := e.policy.OpenContext(a).Metadata; len(sent) > 0 {
 		event.Metadata = map[string]string{}

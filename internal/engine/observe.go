@@ -32,6 +32,7 @@ const (
 	ClientGone      attempt.Outcome = "client_gone"
 	Started         attempt.Outcome = "started"
 	Limited         attempt.Outcome = "limited"
+	Staff           attempt.Outcome = "staff"
 )
 
 // Log tells what happens. It is safe for concurrent use.
@@ -49,7 +50,7 @@ func level(o attempt.Outcome) slog.Level {
 	switch o {
 	case attempt.Duplicate, attempt.Late, attempt.InFlight, attempt.Queued, ClientGone:
 		return slog.LevelDebug
-	case attempt.Applied, attempt.Held, Vetoed, DocumentRefused, Started, Limited:
+	case attempt.Applied, attempt.Held, Vetoed, DocumentRefused, Started, Limited, Staff:
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
@@ -59,7 +60,7 @@ func level(o attempt.Outcome) slog.Level {
 // authentic and happens once; all others can be caused as often as somebody likes.
 func counts(o attempt.Outcome) bool {
 	switch o {
-	case attempt.Applied, attempt.Queued, attempt.Held, Vetoed, DocumentRefused, Unreadable, Started,
+	case attempt.Applied, attempt.Queued, attempt.Held, Vetoed, DocumentRefused, Unreadable, Started, Staff,
 		attempt.CallbackFailed, attempt.DeadLetter, Unaddressable, NoVerdict:
 		return true
 	}

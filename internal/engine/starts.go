@@ -32,6 +32,8 @@ type StartRequest struct {
 	Provider identity.Provider
 	Context  attempt.Context
 	Metadata map[string]string
+	// Renew says that a verification which counts is no reason not to begin another.
+	Renew bool
 	// URLs returns where the provider sends webhooks and users for a reference.
 	URLs func(reference string) (webhook, success, failure string)
 }
@@ -103,7 +105,7 @@ func (s *starter) start(ctx context.Context) (*StartedAttempt, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.policy.Counts(snap.Grant(), snap.Now) {
+		if !s.Renew && s.policy.Counts(snap.Grant(), snap.Now) {
 			return nil, ErrVerified
 		}
 		if a := snap.RuledOut(); a != nil {

@@ -239,6 +239,8 @@ func (e *Engine) runTask(ctx context.Context, s *Snapshot, due attempt.DueTask) 
 		err = e.listDeadLetters(ctx, at)
 	case attempt.TaskRefresh:
 		err = e.reconcile(ctx, at, s)
+	case attempt.TaskRemind:
+		res, err = e.process(ctx, at, s, attempt.Remind{Superseded: s.Granting() != a})
 	case attempt.TaskTell:
 		res, err = e.process(ctx, at, s, attempt.Due{Event: due.Event})
 	}

@@ -114,7 +114,7 @@ func (w *world) webhook(at attempt.Address, word identity.Status, note string) (
 // open reports whether the gate is open.
 func (w *world) open(subject string) bool {
 	w.t.Helper()
-	g, err := w.Grant(w.t.Context(), attempt.HashSubject(subject))
+	g, _, err := w.Grant(w.t.Context(), attempt.HashSubject(subject))
 	require.NoError(w.t, err)
 	return g != nil
 }
