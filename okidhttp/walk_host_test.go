@@ -174,10 +174,10 @@ func (w *walk) told(_ context.Context, e Event) error {
 	if l := op.replays; l.ID != "" && l.Attempt == e.Attempt && l.Status == e.Status && l.ID != e.ID && !s.late {
 		w.problem("a dead letter about %s is replayed as another event", e.Status)
 	}
-	if e.Status == identity.Verified && w.verification(e.Verification.ID).unfit {
+	if e.Status == identity.Verified && e.Reason != ReasonStaff && w.verification(e.Verification.ID).unfit {
 		w.problem("the host is told of verified though the document does not count")
 	}
-	if e.Status == identity.Verified && w.policy && !s.accepted {
+	if e.Status == identity.Verified && e.Reason != ReasonStaff && w.policy && !s.accepted {
 		w.problem("the host is told of verified though its policy did not accept it")
 	}
 	if s.erased && op.began.After(w.erasedAt[s.user]) {

@@ -136,6 +136,8 @@ type circumstances struct {
 	quiet     bool // providers ask to be left alone
 	absent    bool // users do not come by in the end
 	rotates   bool // keys are replaced
+	renews    bool // users start another verification while one stands
+	staff     bool // staff revoke, approve and reset
 }
 
 // drawCircumstances is fair to simple walks. A third of the hosts have all callbacks,
@@ -171,6 +173,7 @@ func drawCircumstances(seed uint64, r *rand.Rand) circumstances {
 		c.absent = chance(0.2)
 		c.rotates = chance(0.2)
 	}
+	c.renews, c.staff = chance(0.3), chance(0.2)
 	c.unknown = !c.confirm && !c.fickle && chance(0.3) // else some wait for ever
 	return c
 }
@@ -320,6 +323,9 @@ var happenings = []happening{
 	}},
 	{2, func(w *walk) bool { return w.erases }, func(w *walk, k *Kit, user string) {
 		w.begin("", func() { w.erase(k, user) })
+	}},
+	{3, func(w *walk) bool { return w.staff }, func(w *walk, k *Kit, user string) {
+		w.begin("", func() { w.staffAct(k, user) })
 	}},
 	{2, func(w *walk) bool { return w.rotates }, func(w *walk, _ *Kit, _ string) { w.rotate() }},
 	{10, nil, func(w *walk, _ *Kit, _ string) {
@@ -506,7 +512,12 @@ func (w *walk) startAttempt(k *Kit, provider string) {
 		}
 	}
 	w.running.route = "start"
-	r := httptest.NewRequest("POST", "/verify/start?provider="+provider, nil)
+	form := ""
+	if w.renews {
+		form = "renew=1"
+	}
+	r := httptest.NewRequest("POST", "/verify/start?provider="+provider, strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Test-User", user)
 	rec := httptest.NewRecorder()
 	k.ServeHTTP(rec, r)
@@ -589,6 +600,15 @@ func (w *walk) handleLetter(k *Kit, replay bool) bool {
 	err := k.ReplayDeadLetter(context.Background(), l.ID)
 	w.tell("replays %v: %v", l, err)
 	return true
+}
+
+// staffAct lets staff revoke, approve or reset.
+func (w *walk) staffAct(k *Kit, user string) {
+	acts := map[string]func(context.Context, string, Staff) error{"revoke": k.Revoke, "approve": k.Approve, "reset": k.ResetLimit}
+	act := pick(w, "revoke", "revoke", "approve", "reset")
+	w.tell("staff: %s %s", act, user)
+	err := acts[act](context.Background(), user, bySam)
+	w.tell("staff: %s %s: %v", act, user, err)
 }
 
 // erase erases a user. Who cannot tries again.

@@ -29,7 +29,7 @@ func (c *Claim) Open(r *Record) *Attempt {
 	var last *Attempt
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
-		if a.Provider != c.Provider || a.ProviderID != "" || a.ClaimID != "" || a.Status != identity.Created && !a.Lapsed {
+		if a.Provider != c.Provider || a.ProviderID != "" || a.ClaimID != "" || a.ByStaff || a.Status != identity.Created && !a.Lapsed {
 			continue
 		}
 		if last = a; a.ID == c.Wanted {

@@ -74,7 +74,7 @@ func (p *Policy) Revoke(r *Record, by *StaffWord, now time.Time) (revoked []ID) 
 		a := &r.Attempts[i]
 		stands := a.Status == identity.Verified || a.awaits(identity.Verified) != nil || a.misinformed()
 		if !stands {
-			a.ByStaff = a.ByStaff || a.Status.Final()
+			a.ByStaff = a.ByStaff || a.Status.Final() && a.ClaimID == "" // else somebody is claiming it
 			continue
 		}
 		next := identity.Failed
