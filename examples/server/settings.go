@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/okidkit/okidkit/examples/internal/demo"
@@ -46,6 +47,12 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 	}
 
 	var err error
+	if text := getenv("REFUSE_UNDER"); text != "" {
+		s.app.RefuseUnder, err = strconv.Atoi(text)
+		if err != nil || s.app.RefuseUnder < 1 || s.app.RefuseUnder > 150 {
+			problem(errors.New("REFUSE_UNDER is not an age in years, 1 to 150"))
+		}
+	}
 	if getenv("REDIS_URL") == "" {
 		s.app.Store = memstore.New()
 		s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)

@@ -61,6 +61,8 @@ func TestBadSettings(t *testing.T) {
 		{"keys no hex", map[string]string{"OKID_KEYS": "canary" + key[6:] + "," + key + "," + key + "0"}, []string{"OKID_KEYS: key 1 is not", "OKID_KEYS: key 3 is not"}},
 		{"key of zeros", map[string]string{"OKID_KEYS": zeros}, []string{"Keys[0] is not random"}},
 		{"key twice", map[string]string{"OKID_KEYS": key + "," + key}, []string{"Keys[1] stands there twice"}},
+		{"age of nobody", map[string]string{"REFUSE_UNDER": "0"}, []string{"REFUSE_UNDER is not an age in years"}},
+		{"age in words", map[string]string{"REFUSE_UNDER": "canary"}, []string{"REFUSE_UNDER is not an age in years"}},
 		{"callback to nowhere", map[string]string{"CALLBACK_URL": "host/hook"}, []string{"CALLBACK_URL is not"}},
 		{"callback of no web", map[string]string{"CALLBACK_URL": "ftp://u:canary-pass@host.example/hook"}, []string{"CALLBACK_URL is not"}},
 		{"Redis without keys", map[string]string{"REDIS_URL": "redis://:canary-pass@redis.example", "OKID_KEYS": ""}, []string{"OKID_KEYS is required with REDIS_URL"}},

@@ -19,13 +19,15 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// Config is what the app needs. All fields but CallbackURL and Adjust are required.
+// Config is what the app needs. All fields but CallbackURL, RefuseUnder and Adjust are
+// required.
 type Config struct {
 	PublicURL   string // origin of the app, as browsers and the provider see it
 	Providers   []identity.Provider
 	Store       store.Store
 	Keys        [][]byte // for the kit and for session cookies
 	CallbackURL string   // where callbacks are posted, too; empty: nowhere
+	RefuseUnder int      // whoever is younger, in years, is refused; 0: nobody
 	Out         io.Writer
 	Log         *slog.Logger
 	Adjust      func(*okidhttp.Config) // has the last word on how the kit works; nil: nobody has
@@ -70,6 +72,9 @@ func New(cfg Config) (*App, error) {
 		Unauthorized: http.HandlerFunc(a.logInFirst),
 		Logger:       cfg.Log,
 	}
+	if cfg.RefuseUnder > 0 {
+		kitConfig.Decide = refuseUnder(cfg.RefuseUnder)
+	}
 	if cfg.Adjust != nil {
 		cfg.Adjust(&kitConfig)
 	}
@@ -81,7 +86,9 @@ func New(cfg Config) (*App, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("/verify/", kit)
-	mux.Handle("GET /members", kit.RequireVerified(http.HandlerFunc(a.members)))
+	mux.Handle("GET /members", kit.RequireVerified(a.inside("Members")))
+	mux.Handle("GET /adults", kit.RequireVerified(a.inside("Adults"), okidhttp.Over(18)))
+	mux.Handle("GET /fresh", kit.RequireVerified(a.inside("Fresh"), okidhttp.Within(5*time.Minute)))
 	mux.HandleFunc("GET /{$}", a.home)
 	mux.HandleFunc("POST /login", a.logIn)
 	mux.HandleFunc("POST /logout", a.logOut)
@@ -90,6 +97,21 @@ func New(cfg Config) (*App, error) {
 	mux.HandleFunc("GET /readyz", a.ready)
 	a.handler = mux
 	return a, nil
+}
+
+// refuseUnder is a policy that lets nobody in who is younger than this many years, or of whom
+// that is not known.
+func refuseUnder(years int) func(context.Context, okidhttp.Event) error {
+	return func(_ context.Context, e okidhttp.Event) error {
+		born := e.Verification.DateOfBirth
+		switch today := identity.DateOf(time.Now().UTC()); {
+		case !born.Exists():
+			return okidhttp.Refuse("age_unknown") // another document may tell
+		case born.YearsUntil(today) < years:
+			return okidhttp.Refuse("too_young").Final()
+		}
+		return nil
+	}
 }
 
 // ServeHTTP serves the app.

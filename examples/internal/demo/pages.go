@@ -70,17 +70,19 @@ func (a *App) logOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// members is the page behind the gate.
-func (a *App) members(w http.ResponseWriter, r *http.Request) {
-	user, _ := a.sessions.user(r) // the gate has seen to it
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		fmt.Fprintf(w, "hello %s\n", user)
-		return
-	}
-	grant, _ := okidhttp.GrantFrom(r.Context())
-	show(w, http.StatusOK, view{Title: "Members", User: user, Member: true, Adult: grant.Over(18)})
+// inside is a page behind the gate.
+func (a *App) inside(title string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := a.sessions.user(r) // the gate has seen to it
+		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			fmt.Fprintf(w, "hello %s\n", user)
+			return
+		}
+		grant, _ := okidhttp.GrantFrom(r.Context())
+		show(w, http.StatusOK, view{Title: title, User: user, Member: true, Adult: grant.Over(18)})
+	})
 }
 
 // localPath is a path of this app, or "".
