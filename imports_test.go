@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"store/storetest":        {"store"},
 	"memstore":               {"store"},
 	"redisstore":             {"store", "github.com/redis/go-redis/v9"},
+	"identity/names":         {"golang.org/x/text/unicode/norm"},
 	"okid":                   {"identity", "internal/apiclient", "internal/redact", "internal/strictjson"},
 	"getid":                  {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"okidhttp":               {"identity", "internal/attempt", "internal/body", "internal/engine", "internal/redact", "internal/seal", "internal/text", "store"},
