@@ -44,7 +44,7 @@ type verification struct {
 	// Webhooks that were delivered, unless they came late, and those of them that
 	// were answered with 200.
 	delivered, acked map[word]bool
-	ackedAt          map[word]time.Time // the last time
+	ackedAt          map[word]time.Time // when the last delivery began
 
 	// What became of the claim.
 	claims   int    // by those who do not know what came of it
@@ -236,7 +236,7 @@ func (w *walk) deliver(k *Kit, d delivery, late bool) {
 	w.tell("webhook %s %s %s: %d", d.v.id, n.Status, n.Note, code)
 	if code == 200 && !late {
 		d.v.acked[d.word] = true
-		d.v.ackedAt[d.word] = w.clock.Now()
+		d.v.ackedAt[d.word] = w.running.began
 	}
 }
 

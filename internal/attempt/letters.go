@@ -85,6 +85,11 @@ func (a *Attempt) gaveUp(s identity.Status) bool {
 	return slices.ContainsFunc(a.Letters, func(l Letter) bool { return !l.Applied && l.Status == s })
 }
 
+// approvalGivenUp reports whether a replay would approve the attempt by the word of staff.
+func (a *Attempt) approvalGivenUp() bool {
+	return slices.ContainsFunc(a.Letters, func(l Letter) bool { return !l.Applied && l.ByStaff })
+}
+
 // misinformed reports whether the host may believe in a verification that was given up,
 // and of which it would not hear that it does not stand.
 func (a *Attempt) misinformed() bool {

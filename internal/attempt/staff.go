@@ -66,13 +66,13 @@ func (p *Policy) OpenAction(a *Attempt, x *Action) StaffWord {
 	return w
 }
 
-// Revoke withdraws whatever verification of a subject stands or waits to, and keeps what
+// Revoke withdraws whatever verification of a subject stands, waits to or was given up, and keeps what
 // is finished as it is, so that no old word of the provider's undoes it. It returns the
 // addresses of what it has withdrawn. Attempts that are under way go on.
 func (p *Policy) Revoke(r *Record, by *StaffWord, now time.Time) (revoked []ID) {
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
-		stands := a.Status == identity.Verified || a.awaits(identity.Verified) != nil || a.misinformed()
+		stands := a.Status == identity.Verified || a.awaits(identity.Verified) != nil || a.misinformed() || a.approvalGivenUp()
 		if !stands {
 			a.ByStaff = a.ByStaff || a.Status.Final() && a.ClaimID == "" // else somebody is claiming it
 			continue
@@ -83,6 +83,7 @@ func (p *Policy) Revoke(r *Record, by *StaffWord, now time.Time) (revoked []ID) 
 		}
 		v := &identity.Verification{ID: a.ProviderID, Status: next}
 		a.discard(func(e *Entry) bool { return !e.Applied })
+		a.dropLetters(func(l *Letter) bool { return !l.Applied }) // no replay undoes it
 		p.setStatus(a, next, v, now)
 		a.ByStaff, a.Reason = true, ReasonStaff
 		p.note(a, ActionRevoke, by, now)
@@ -96,6 +97,10 @@ func (p *Policy) Revoke(r *Record, by *StaffWord, now time.Time) (revoked []ID) 
 // knows.
 func (p *Policy) Approve(a *Attempt, by *StaffWord, now time.Time) {
 	v := &identity.Verification{ID: a.ProviderID, Status: identity.Verified}
+	e := Entry{Status: identity.Verified, ByStaff: true}
+	if a.mayKnow(&Work{}) {
+		e.Awareness = Unsure // of a verification, and a revocation must take back either
+	}
 	a.discard(func(e *Entry) bool { return !e.Applied })
 	a.ByStaff = true
 	p.note(a, ActionApprove, by, now)
@@ -104,7 +109,7 @@ func (p *Policy) Approve(a *Attempt, by *StaffWord, now time.Time) {
 		p.setStatus(a, identity.Verified, v, now)
 		return
 	}
-	p.queue(a, Entry{Status: identity.Verified, ByStaff: true}, v, now)
+	p.queue(a, e, v, now)
 }
 
 // queue adds an event to the outbox, if the host hears of it.
