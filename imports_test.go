@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"internal/load/rounds":   {"internal/load/median"},
 	"examples/internal/demo": anything,
 	"examples/quickstart":    anything,
+	"examples/shop":          anything,
 	"examples/server":        anything,
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"unicode/utf8"
 
 	"github.com/okidkit/okidkit/identity"
@@ -109,7 +110,7 @@ type Attributes struct {
 //	done          error                 [identity.Failed], with [identity.ReasonError]
 //
 // and for everything else empty: nothing can be concluded. A text longer than
-// [identity.MaxText] is left out.
+// [identity.MaxText] is left out, and so is a country that is no ISO 3166-1 alpha-3 code.
 func (r Result) Verification() identity.Verification {
 	v := identity.Verification{
 		ID:             r.ID,
@@ -118,6 +119,8 @@ func (r Result) Verification() identity.Verification {
 		FirstName:      unlessLong(r.Attributes.FirstName),
 		LastName:       unlessLong(r.Attributes.LastName),
 		DateOfBirth:    r.Attributes.DateOfBirth,
+		Nationality:    unlessNoCode(r.Attributes.Nationality),
+		IssuingCountry: unlessNoCode(r.Attributes.IssueCountry),
 		Concerns:       r.Concerns,
 	}
 	if numbers := r.Attributes.DocumentNumbers; len(numbers) > 0 {
@@ -146,6 +149,15 @@ func unlessLong(text string) string {
 		return ""
 	}
 	return text
+}
+
+var countryCode = regexp.MustCompile(`^[A-Z]{3}$`)
+
+func unlessNoCode(country string) string {
+	if !countryCode.MatchString(country) {
+		return ""
+	}
+	return country
 }
 
 // Fetch is [Provider.Result] in the words that all providers share. It never

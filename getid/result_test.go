@@ -70,7 +70,8 @@ func TestResult(t *testing.T) {
 		Provider: "getid",
 		Verification: identity.Verification{
 			ID: id, Status: identity.Failed, DocumentType: "id-card", DocumentExpiry: identity.Date{Year: 2031, Month: 1, Day: 2},
-			FirstName: "JANE", LastName: "ROE", DocumentNumber: "Z1", DateOfBirth: identity.Date{Year: 1990, Month: 2, Day: 3}, Concerns: concerns,
+			FirstName: "JANE", LastName: "ROE", DocumentNumber: "Z1", DateOfBirth: identity.Date{Year: 1990, Month: 2, Day: 3},
+			Nationality: "NLD", IssuingCountry: "BEL", Concerns: concerns,
 		},
 	}, notice))
 	assert.EqualValues(t, 2, v.keyfull.Load())
@@ -229,6 +230,21 @@ func TestLongTexts(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, assert.ObjectsAreEqual(identity.Verification{ID: id, Status: identity.Verified, DocumentType: want, FirstName: want, LastName: want, DocumentNumber: want,
 			DateOfBirth: identity.Date{Year: 1990, Month: 2, Day: 3}}, got.Verification), length)
+	}
+}
+
+// TestCountries: a country is an ISO 3166-1 alpha-3 code, or nobody relies on it.
+func TestCountries(t *testing.T) {
+	v := newVendor()
+	p := newProvider(t, v)
+	for country, want := range map[string]string{`"NLD"`: "NLD", `"nld"`: "", `"NL"`: "", `"D<<"`: "", `"Netherlands"`: "", `null`: "", `["NLD"]`: "", `""`: ""} {
+		v.answerResult(http.StatusOK, resultWith(`"status":"done","results":{"status":"approved"},
+			"attributes":{"nationality":`+country+`,"issueCountry":`+country+`}`, genuine()))
+		got, err := p.Fetch(t.Context(), id)
+		require.NoError(t, err)
+		assert.Equal(t, identity.Verified, got.Verification.Status)
+		assert.Equal(t, want, got.Verification.Nationality, country)
+		assert.Equal(t, want, got.Verification.IssuingCountry, country)
 	}
 }
 
