@@ -2,6 +2,7 @@ package okidhttp
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -136,12 +137,30 @@ func TestLogNamesTheSecret(t *testing.T) {
 	assert.Contains(t, w.log.String(), `"signed_by":"secret 0"`)
 }
 
-// A verification that the host refused is counted as that.
-func TestVetoIsCounted(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Decide = func(context.Context, Event) error { return Refuse("too_young") } })
-	ref := w.start("alice").Attempt
-	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
-	assert.Equal(t, 1, w.outcomes.of("vetoed"))
+// A verification that was refused is counted as that, once, however it became known.
+func TestRefusalsAreCounted(t *testing.T) {
+	expired := identity.Date{Year: 2020, Month: 1, Day: 1}
+	for name, tt := range map[string]struct {
+		decide func(context.Context, Event) error
+		notice notice
+		want   string
+	}{
+		"by the host":      {func(context.Context, Event) error { return Refuse("too_young") }, notice{ID: "v1", Status: identity.Verified}, "vetoed"},
+		"for the document": {nil, notice{ID: "v1", Status: identity.Verified, Expiry: expired}, "document_refused"},
+	} {
+		for _, async := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", async ", async), func(t *testing.T) {
+				w := newWorld(t, func(c *Config) { c.Decide, c.Async = tt.decide, async })
+				tt.notice.Reference = w.start("alice").Attempt
+				require.Equal(t, 200, w.webhook(tt.notice))
+				w.later(time.Second)
+				assert.Equal(t, "failed", w.status("alice", tt.notice.Reference))
+				assert.Equal(t, 1, w.outcomes.of(Outcome(tt.want)))
+				assert.Zero(t, w.outcomes.of("applied"))
+				assert.Equal(t, 1, strings.Count(w.log.String(), tt.want))
+			})
+		}
+	}
 }
 
 // How long the scripts of the pages wait, in milliseconds: for the provider's script

@@ -116,6 +116,7 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 	var calls leased
 	defer calls.end()
 	var fetched *attempt.Answer // of which no webhook told
+	var refused attempt.Outcome // which has been observed
 	for range maxRounds {
 		todo, written, err := e.update(ctx, at, s, in)
 		if err != nil {
@@ -131,6 +132,14 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 		s = written
 		res.Outcome, res.Snapshot, res.Todo = todo.Outcome, s, todo
 		e.observeTodo(ctx, at, in, todo)
+		if todo.Refused != "" {
+			refused = DocumentRefused
+		} else if said, ok := in.(*attempt.HostSaid); ok && said.Refusal != nil {
+			refused = Vetoed
+		}
+		if res.Outcome == attempt.Applied && refused != "" {
+			res.Outcome = refused
+		}
 		switch {
 		case todo.Ask != nil && todo.Ask.Work == nil:
 			answer := e.ask(ctx, at, s, todo.Ask)
@@ -154,7 +163,7 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 				return res, nil
 			}
 			if fetched != nil && todo.Err == nil {
-				e.ObserveNotice(ctx, todo.Outcome, fetched.Notice, at.Attempt, nil)
+				e.ObserveNotice(ctx, res.Outcome, fetched.Notice, at.Attempt, nil)
 			}
 			return res, todo.Err
 		}

@@ -67,6 +67,10 @@ func counts(o attempt.Outcome) bool {
 	return false
 }
 
+// isRefusal reports whether an outcome is observed when it is decided, and not once more as
+// what came of the notice that led there.
+func isRefusal(o attempt.Outcome) bool { return o == Vetoed || o == DocumentRefused }
+
 // Observe logs an outcome and counts it.
 func (l *Log) Observe(ctx context.Context, o attempt.Outcome, args ...any) {
 	switch level := level(o); {
@@ -91,6 +95,7 @@ func (l *Log) Observe(ctx context.Context, o attempt.Outcome, args ...any) {
 // there is one. It makes nothing for a log that does not want it.
 func (l *Log) ObserveNotice(ctx context.Context, o attempt.Outcome, n identity.Notice, id attempt.ID, err error) {
 	switch {
+	case isRefusal(o):
 	case err != nil:
 		l.Failed(ctx, o, err, "notice", n, "attempt", id)
 	case !l.Logger.Enabled(ctx, level(o)):

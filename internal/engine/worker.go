@@ -244,7 +244,7 @@ func (e *Engine) runTask(ctx context.Context, s *Snapshot, due attempt.DueTask) 
 	case attempt.TaskTell:
 		res, err = e.process(ctx, at, s, attempt.Due{Event: due.Event})
 	}
-	if err == nil && res.Outcome != "" && res.Outcome != attempt.DeadLetter {
+	if err == nil && res.Outcome != "" && res.Outcome != attempt.DeadLetter && !isRefusal(res.Outcome) {
 		e.Observe(ctx, res.Outcome, "attempt", due.Attempt)
 	}
 	if errors.Is(err, ErrStore) {
