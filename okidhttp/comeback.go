@@ -82,18 +82,17 @@ func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, a *attempt.Attempt,
 	case a.Status.Final():
 		http.Redirect(w, r, k.cfg.AfterError, http.StatusSeeOther)
 	default:
-		page := PendingPage{
-			Review:      a.Status == identity.Review,
-			Stopped:     stopped,
-			ClientURL:   k.clientURL(),
-			Attempt:     a.Reference,
-			NextURL:     k.mount.url("success", "attempt", a.Reference),
-			ResumeURL:   k.mount.url("page"),
-			SupportCode: a.ID.String(),
-		}
-		if a.Usable(now) {
-			page.ResumeURL = k.mount.url("page", "attempt", a.Reference)
-		}
-		k.render(w, r, http.StatusOK, &page)
+		next := k.mount.url("success", "attempt", a.Reference)
+		k.wait(w, r, a, now, &PendingPage{Stopped: stopped, NextURL: next, AgainURL: k.mount.url("page", "again", "1")})
 	}
+}
+
+// wait renders the page of somebody who waits for a verdict.
+func (k *Kit) wait(w http.ResponseWriter, r *http.Request, a *attempt.Attempt, now time.Time, page *PendingPage) {
+	page.Review = a.Status == identity.Review
+	page.ClientURL, page.Attempt, page.SupportCode = k.clientURL(), a.Reference, a.ID.String()
+	if a.Usable(now) {
+		page.ResumeURL, page.AgainURL = k.mount.url("page", "attempt", a.Reference), ""
+	}
+	k.render(w, r, http.StatusOK, page)
 }

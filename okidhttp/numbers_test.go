@@ -180,7 +180,7 @@ func TestPageTimes(t *testing.T) {
 		{sdk, `setTimeout\(trouble, (\d+)\)`, "9000"},
 		{client, `patience = (\d+);`, "9000"},
 		{client, `setTimeout\(ask, (\d+)\)`, "1500"},
-		{pending, `(?s)slow\.hidden = false;\s*\}, (\d+)\)`, "120000"},
+		{pending, `(?s)slow\.hidden = false;\s*\}, (\d+)\)`, "10000"},
 		{pending, `http-equiv="refresh" content="(\d+)"`, "3"},
 	} {
 		found := regexp.MustCompile(tt.script).FindStringSubmatch(tt.page)

@@ -93,14 +93,23 @@ func (k *Kit) logIn(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// startPage shows the button, or sends on who needs none.
+// startPage shows the button, or sends on who needs none. Whoever waits for a verdict is shown
+// that instead, unless the query has again, since another attempt may cost money.
 func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapshot) {
+	last := s.Last()
 	p := k.providers.chosen(r)
+	wish := k.mount.startWish(r)
+	if last != nil && last.Status != identity.Verified && last.Status != identity.Revoked {
+		// Who tries again wants to get to where they wanted before, by the same provider.
+		if _, named := parameter(r, "provider"); !named && k.providers.named(last.Provider) != nil {
+			p = k.providers.named(last.Provider)
+		}
+		wish.returnTo = cmp.Or(wish.returnTo, k.engine.Policy().OpenContext(last).ReturnTo)
+	}
 	if p == nil {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
-	wish := k.mount.startWish(r)
 	counts := k.engine.Policy().Counts(s.Grant(), s.Now)
 	missing := k.missing(r, s, counts)
 	if counts && missing == nil {
@@ -119,24 +128,28 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 		})
 		return
 	}
+	if again, _ := parameter(r, "again"); again == "" && last != nil && last.WaitsForVerdict(s.Now) {
+		here, more := k.mount.url("page"), "?"
+		if r.URL.RawQuery != "" {
+			here, more = here+"?"+r.URL.RawQuery, "&"
+		}
+		k.wait(w, r, last, s.Now, &PendingPage{Stopped: last.Usable(s.Now), NextURL: here, AgainURL: here + more + "again=1"})
+		return
+	}
 	page := StartPage{StartURL: k.mount.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r)), Renew: counts}
 	if p.Name() != k.providers[0].Name() { // not every provider can be compared itself
 		page.StartURL = k.mount.url("start", "provider", p.Name())
 	}
 	words := startWords[""]
-	if n := len(s.Attempts); n > 0 {
-		last := &s.Attempts[n-1]
+	if last != nil {
 		page.Last = last.Status
 		page.Reason = k.texts.Reason(k.language(r), last.Reason)
 		if w, ok := startWords[last.Status]; ok && (last.Status != identity.Started || last.Usable(s.Now)) {
 			words = w
 		}
-		if last.Status == identity.Review || last.Status == identity.Started && last.Returned {
-			page.ResultURL = k.mount.url("success", "attempt", last.Reference)
-		}
 	}
 	page.Title, page.Message, page.Button = words.title, words.message, words.button
-	if missing != nil && page.ResultURL == "" {
+	if missing != nil {
 		k.sayUnmet(&page, missing, s, k.language(r))
 	}
 	k.render(w, r, http.StatusOK, &page)

@@ -53,8 +53,6 @@ type StartPage struct {
 	// Renew says that the button is for another verification, though one stands: it must post
 	// renew=1 as well. StartURL is then empty if no other verification would help.
 	Renew bool
-	// ResultURL shows the result of the last attempt. It is empty unless one is still to come.
-	ResultURL string
 }
 
 // SDKPage is the data of sdk.html, which hands the user over to the provider. The template
@@ -75,18 +73,20 @@ type SDKPage struct {
 }
 
 // PendingPage is the data of pending.html, which waits for the verdict. The template pending.js
-// moves on as soon as there is one, and shows the element with the id slow after two minutes.
+// moves on as soon as there is one, and shows the element with the id slow after ten seconds.
 type PendingPage struct {
 	Frame
 	// Review says that a person at the provider looks at it, which may take days.
 	Review bool
-	// Stopped says that the provider's flow ended with an error.
+	// Stopped says that the user may not have finished: the provider's flow ended with an
+	// error, or they came to the gate again.
 	Stopped bool
 	// ClientURL is the client module, which follows Attempt; see [Kit.Client].
 	ClientURL, Attempt string
-	// NextURL is where to go when the attempt's status is final, and ResumeURL is where a
-	// user goes on who did not finish.
-	NextURL, ResumeURL string
+	// NextURL is where to go when the attempt's status is final. ResumeURL is where a user goes
+	// on who did not finish, and AgainURL is where they begin another attempt; one of them is
+	// empty.
+	NextURL, ResumeURL, AgainURL string
 	// SupportCode names the attempt in the host's log.
 	SupportCode string
 }
@@ -172,7 +172,7 @@ func pagesWith(host *template.Template, texts *text.Catalog) (*template.Template
 	for _, sample := range []pageData{
 		&StartPage{Title: "T", Message: "M", Button: "B", StartURL: somewhere},
 		&StartPage{Last: identity.Failed, Title: "T", Message: "M", Button: "B", Reason: "R", StartURL: somewhere},
-		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", Locale: "en", ResultURL: somewhere},
+		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", Locale: "en"},
 		&SDKPage{ClientURL: somewhere, SuccessURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
 		&PendingPage{ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
 		&PendingPage{Stopped: true, ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},

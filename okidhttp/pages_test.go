@@ -265,6 +265,79 @@ func TestWrappedProvider(t *testing.T) {
 	assert.Equal(t, 200, w.gate("alice"))
 }
 
+// Whoever waits for a verdict is not asked to begin another verification, wherever they come
+// to, and can do so all the same.
+func TestGateWhileAVerdictIsDue(t *testing.T) {
+	const asks, offers = "This part of the site needs to know who you are", "Start another verification"
+	became := func(w *world, a string, s identity.Status) {
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: s}))
+	}
+	for name, tt := range map[string]struct {
+		comes  func(w *world, a string)
+		waits  bool
+		offers string
+	}{
+		"not begun": {func(*world, string) {}, false, "Start verification"},
+		"begun":     {func(w *world, a string) { became(w, a, identity.Started) }, false, "Continue the verification"},
+		"begun, and the token is gone": {func(w *world, a string) {
+			became(w, a, identity.Started)
+			w.clock.add(31 * time.Minute)
+		}, true, offers},
+		"came back": {func(w *world, a string) { w.get("alice", "/verify/success?attempt="+a) }, true, "Continue the verification"},
+		"came back, and the token is gone": {func(w *world, a string) {
+			became(w, a, identity.Started)
+			w.get("alice", "/verify/success?attempt="+a)
+			w.clock.add(31 * time.Minute)
+		}, true, offers},
+		"review": {func(w *world, a string) { became(w, a, identity.Review) }, true, offers},
+		"failed": {func(w *world, a string) { became(w, a, identity.Failed) }, false, "Try again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.start("alice").Attempt
+			tt.comes(w, a)
+			page := w.get("alice", "/verify/page?return_to=/members").Body.String()
+			assert.Equal(t, tt.waits, strings.Contains(page, "client.follow("))
+			assert.Equal(t, !tt.waits, strings.Contains(page, "<form"))
+			assert.Contains(t, page, tt.offers)
+			if tt.waits {
+				assert.NotContains(t, page, asks)
+				assert.Contains(t, page, `location.replace("https://app.example/verify/page?return_to=`)
+			}
+			if tt.offers == offers {
+				again := w.get("alice", "/verify/page?return_to=/members&again=1").Body.String()
+				assert.Contains(t, again, "<form")
+				b := w.start("alice").Attempt
+				assert.NotEqual(t, a, b)
+			}
+		})
+	}
+}
+
+// Who tries again gets to where they wanted, by the same provider, however often they fail.
+func TestTriesAgainForTheSame(t *testing.T) {
+	w := newWorld(t)
+	second := &fakeProvider{name: "second", clock: w.clock, answers: map[string]identity.Notice{}}
+	w.kit = w.replica(func(c *Config) { c.Providers = append(c.Providers, second) })
+	for n, target := range []string{"/verify/page?provider=second&return_to=/members", "/verify/page", "/verify/page?return_to=", "/verify/page"} {
+		page := w.get("alice", target).Body.String()
+		require.Contains(t, page, `action="https://app.example/verify/start?provider=second"`, n)
+		require.Contains(t, page, `name="return_to" value="/members"`, n)
+		r := httptest.NewRequest("POST", "/verify/start?provider=second", strings.NewReader("return_to=/members"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		require.Less(t, w.do(r, "alice").Code, 400)
+		a := w.record("alice").Last()
+		hook := w.webhookRequest(notice{Reference: a.Reference, ID: fmt.Sprint("v", n), Status: identity.Failed})
+		hook.URL.RawQuery = "provider=second"
+		require.Equal(t, 200, w.do(hook, "").Code)
+		rec := w.get("alice", "/verify/error?attempt="+a.Reference)
+		require.Equal(t, "https://app.example/verify/page", rec.Header().Get("Location"))
+	}
+	page := w.get("alice", "/verify/page?provider=fake&return_to=/other").Body.String()
+	assert.Contains(t, page, `action="https://app.example/verify/start"`)
+	assert.Contains(t, page, `name="return_to" value="/other"`)
+}
+
 // The pending page shows a way back to the verification: at once if it was an
 // error that brought the user here.
 func TestPendingPage(t *testing.T) {
@@ -279,12 +352,10 @@ func TestPendingPage(t *testing.T) {
 	assert.Contains(t, stopped, "If you did not finish, you can go on where you were.")
 
 	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Started}))
-	start := w.get("alice", "/verify/page").Body.String()
-	assert.Contains(t, start, "You have begun a verification")
-	assert.Contains(t, start, `href="https://app.example/verify/success?attempt=`+a+`"`, "the result may still come")
 	w.clock.add(30 * time.Minute)
-	assert.Contains(t, w.get("alice", "/verify/error?attempt="+a).Body.String(), `href="https://app.example/verify/page"`, "the token is gone")
-	assert.Contains(t, w.get("alice", "/verify/page").Body.String(), "This part of the site needs to know who you are")
+	gone := w.get("alice", "/verify/error?attempt="+a).Body.String()
+	assert.Contains(t, gone, `href="https://app.example/verify/page?again=1"`, "the token is gone")
+	assert.NotContains(t, gone, "Continue the verification")
 
 	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Review}))
 	assert.Contains(t, w.get("alice", "/verify/success?attempt="+a).Body.String(), "A person is having a look")

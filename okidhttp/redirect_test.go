@@ -216,7 +216,7 @@ func TestStartPageTellsOfTheLastAttempt(t *testing.T) {
 		} else {
 			require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: status}))
 		}
-		body := w.get("alice", "/verify/page").Body.String()
+		body := w.get("alice", "/verify/page?again=1").Body.String()
 		for _, text := range []string{words.title, words.message, words.button} {
 			assert.Contains(t, body, text, status)
 		}

@@ -280,6 +280,18 @@ func (a *Attempt) Address() Address { return Address{a.of, a.ID} }
 // Usable reports whether the token of an attempt can still be used.
 func (a *Attempt) Usable(now time.Time) bool { return a.Token != nil && now.Before(a.ExpiresAt) }
 
+// WaitsForVerdict reports whether the subject can do nothing about an attempt but wait: they
+// have done their part, or may have done it on another device, and there is no verdict.
+func (a *Attempt) WaitsForVerdict(now time.Time) bool {
+	switch {
+	case a.Status.Final():
+		return false
+	case a.Status == identity.Review, a.Returned, a.ClaimID != "":
+		return true
+	}
+	return a.Status == identity.Started && !a.Usable(now)
+}
+
 // leased reports whether somebody holds the lease.
 func (a *Attempt) leased(now time.Time) bool {
 	return a.Lease.Owner != 0 && now.Before(a.Lease.Until)

@@ -124,14 +124,10 @@ func (p *Policy) queue(a *Attempt, e Entry, v *identity.Verification, now time.T
 
 // Approvable returns the attempt that staff would approve, or nil if that takes a new one.
 func (r *Record) Approvable() *Attempt {
-	if len(r.Attempts) == 0 {
-		return nil
+	if last := r.Last(); last != nil && last.Status != identity.Verified && last.Status != identity.Revoked {
+		return last
 	}
-	last := &r.Attempts[len(r.Attempts)-1]
-	if last.Status == identity.Verified || last.Status == identity.Revoked {
-		return nil
-	}
-	return last
+	return nil
 }
 
 // ResetLimit forgets the starts of a subject, and lifts what rules out another one. It
@@ -143,8 +139,8 @@ func (p *Policy) ResetLimit(r *Record, by *StaffWord, now time.Time) bool {
 		reset = reset || r.Attempts[i].RuledOut
 		r.Attempts[i].RuledOut = false
 	}
-	if n := len(r.Attempts); n > 0 && reset {
-		p.note(&r.Attempts[n-1], ActionResetLimit, by, now)
+	if last := r.Last(); last != nil && reset {
+		p.note(last, ActionResetLimit, by, now)
 	}
 	return reset
 }

@@ -55,6 +55,14 @@ func (r *Record) RuledOut() *Attempt {
 	return r.first(func(a *Attempt) bool { return a.RuledOut })
 }
 
+// Last returns the attempt that was begun last, or nil.
+func (r *Record) Last() *Attempt {
+	if len(r.Attempts) == 0 {
+		return nil
+	}
+	return &r.Attempts[len(r.Attempts)-1]
+}
+
 // Resumable returns an attempt whose token can still be used, and the token. asking is
 // true if there is none, but another start is about to get one.
 func (p *Policy) Resumable(r *Record, provider string, now time.Time) (a *Attempt, session identity.Session, asking bool) {

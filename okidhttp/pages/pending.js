@@ -9,5 +9,5 @@
   setTimeout(function () {
     var slow = document.getElementById("slow");
     if (slow) slow.hidden = false;
-  }, 120000);
+  }, 10000);
 })();
