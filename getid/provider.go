@@ -48,6 +48,9 @@ var (
 // Name is "getid".
 func (p *Provider) Name() string { return Name }
 
+// DisplayName is "GetID".
+func (p *Provider) DisplayName() string { return "GetID" }
+
 // Start does no I/O and never fails: the browser begins the verification, and
 // neither the request nor anything else of ours reaches Checkin.com. The session
 // has no token, and ends after [Config.SessionTime].

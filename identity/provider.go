@@ -45,6 +45,13 @@ type WebhookVerifier interface {
 	VerifyWebhook(h http.Header, body []byte, now time.Time) (Notice, error)
 }
 
+// DisplayNamer is a [Provider] with a name that people know it by. The name of any other is
+// Name.
+type DisplayNamer interface {
+	// DisplayName is what pages call the provider, in every language.
+	DisplayName() string
+}
+
 // ClaimVerifier is a [Provider] whose verification runs in the browser alone,
 // which then holds a signed claim: it says which verification it was, and nothing
 // of its verdict.

@@ -46,6 +46,9 @@ var (
 // Name is "okid".
 func (p *Provider) Name() string { return Name }
 
+// DisplayName is "okID".
+func (p *Provider) DisplayName() string { return "okID" }
+
 // locales is a language and what may follow it: "nl", "pt-BR", "zh_Hant_TW".
 var locales = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}$`)
 

@@ -1,10 +1,11 @@
 package okidhttp
 
 import (
+	"encoding/hex"
+	"fmt"
 	"math"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,13 +15,17 @@ import (
 type Brand struct {
 	// Name is shown at the top of the page and in its title. At most 64 characters.
 	Name string
-	// Color is the color of buttons, as "#rrggbb". Their text is black or white.
+	// Color is the color of buttons, as "#rrggbb". Their text is black or white. In the dark it
+	// is made lighter until it stands out, see [Brand.OnDark].
 	Color string
 	// LogoURL is an image that is shown instead of the name, at most 40 pixels high, on light
 	// and dark backgrounds: an https URL, or a path that begins with one slash.
 	LogoURL string
 	// HomeURL is where the name or the logo leads: a path, or a URL.
 	HomeURL string
+	// PrivacyURL is where the host says what becomes of people's data, to which the page leads
+	// that offers a verification: a path, or a URL.
+	PrivacyURL string
 }
 
 var (
@@ -43,8 +48,10 @@ func (b Brand) check() []string {
 			wrong = append(wrong, "LogoURL is neither a path that begins with one slash nor an https URL")
 		}
 	}
-	if b.HomeURL != "" && !isTarget(b.HomeURL) {
-		wrong = append(wrong, "HomeURL is neither a path that begins with one slash nor an http(s) URL")
+	for name, target := range map[string]string{"HomeURL": b.HomeURL, "PrivacyURL": b.PrivacyURL} {
+		if target != "" && !isTarget(target) {
+			wrong = append(wrong, name+" is neither a path that begins with one slash nor an http(s) URL")
+		}
 	}
 	return wrong
 }
@@ -61,22 +68,54 @@ func (b Brand) origin() string {
 // TextColor returns "#000000" or "#ffffff": the one that is easier to read on Color. If Color
 // is empty, it is black.
 func (b Brand) TextColor() string {
-	if !color.MatchString(b.Color) {
+	rgb, ok := b.rgb()
+	// Where the contrast with black, (L+0.05)/0.05, is that with white, 1.05/(L+0.05).
+	if !ok || rgb.luminance() > math.Sqrt(1.05*0.05)-0.05 {
 		return "#000000"
 	}
-	rgb, _ := strconv.ParseUint(b.Color[1:], 16, 32) // it is hexadecimal
-	// The relative luminance of WCAG 2.
-	linear := func(c uint64) float64 {
-		s := float64(c&0xff) / 255
+	return "#ffffff"
+}
+
+// darkCard is what stands behind buttons in the dark, as style.css says.
+const darkCard = "#1e2226"
+
+// OnDark returns the brand as pages show it in the dark: with a Color that has a contrast of at
+// least 4.5 to 1 with what is behind it, and is as near to the brand's own as that allows.
+func (b Brand) OnDark() Brand {
+	own, ok := b.rgb()
+	card, _ := Brand{Color: darkCard}.rgb()
+	if !ok {
+		return b
+	}
+	lighter := own
+	for step := 1; (lighter.luminance()+0.05)/(card.luminance()+0.05) < 4.5; step++ {
+		for i := range lighter {
+			lighter[i] = own[i] + uint8(int(255-own[i])*step/32)
+		}
+	}
+	b.Color = fmt.Sprintf("#%02x%02x%02x", lighter[0], lighter[1], lighter[2])
+	return b
+}
+
+// rgb are the parts of a color.
+type rgb [3]uint8
+
+func (b Brand) rgb() (c rgb, ok bool) {
+	if !color.MatchString(b.Color) {
+		return c, false
+	}
+	_, _ = hex.Decode(c[:], []byte(b.Color[1:])) // it is hexadecimal
+	return c, true
+}
+
+// luminance is the relative luminance of WCAG 2.
+func (c rgb) luminance() float64 {
+	linear := func(part uint8) float64 {
+		s := float64(part) / 255
 		if s <= 0.04045 {
 			return s / 12.92
 		}
 		return math.Pow((s+0.055)/1.055, 2.4)
 	}
-	luminance := 0.2126*linear(rgb>>16) + 0.7152*linear(rgb>>8) + 0.0722*linear(rgb)
-	// Where the contrast with black, (L+0.05)/0.05, is that with white, 1.05/(L+0.05).
-	if luminance > math.Sqrt(1.05*0.05)-0.05 {
-		return "#000000"
-	}
-	return "#ffffff"
+	return 0.2126*linear(c[0]) + 0.7152*linear(c[1]) + 0.0722*linear(c[2])
 }

@@ -46,7 +46,7 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemCrossOrigin, err)
 		return
 	}
-	subject, hash, ok := k.knownSubject(w, r)
+	subject, hash, ok := k.knownSubject(w, r, func() string { return "" })
 	if !ok {
 		return
 	}

@@ -50,7 +50,7 @@ import (
 // # Pages and redirects
 //
 // [Config.AfterSuccess], [Config.AfterError], [Config.Brand], [Config.Language],
-// [Config.Texts], [Config.Pages] and [Config.Unauthorized].
+// [Config.Texts], [Config.Pages], [Config.LoginURL] and [Config.Unauthorized].
 //
 // # Limits and times
 //
@@ -236,8 +236,15 @@ type Config struct {
 	// be shown. If nil, the kit's pages are used.
 	Pages *template.Template
 
-	// Unauthorized answers requests to the gate, the page and start if nobody is logged in.
-	// If nil, the answer is 401.
+	// LoginURL is where users log in: a path, or a URL. If nobody is logged in, the gate and the
+	// page send browsers there, with 303 and the way back as return_to in the query: a path of
+	// this site if LoginURL is one, else a URL. Scripts, and all others, get 401. If empty,
+	// browsers get a page that asks them to log in.
+	LoginURL string
+
+	// Unauthorized answers requests to the gate, the page and start if nobody is logged in, in
+	// place of LoginURL. Scripts and API clients ask, too: an answer that leads them to a page
+	// for people breaks them. If nil, LoginURL counts.
 	Unauthorized http.Handler
 
 	// CallbackTimeout limits one call of the host, and one question to the provider on its
@@ -388,7 +395,7 @@ func (c *Config) complete() error {
 			problem("FingerprintKey[%d] has %d bytes: it takes 32 random ones", i, len(key))
 		}
 	}
-	for name, target := range map[string]string{"AfterSuccess": c.AfterSuccess, "AfterError": c.AfterError} {
+	for name, target := range map[string]string{"AfterSuccess": c.AfterSuccess, "AfterError": c.AfterError, "LoginURL": c.LoginURL} {
 		if target != "" && !isTarget(target) {
 			problem("%s is neither a path that begins with one slash nor an http(s) URL", name)
 		}
@@ -411,7 +418,7 @@ func (c *Config) complete() error {
 			*d = def
 		}
 		if *d < least || *d > most {
-			problem("%s is not between %v and %v", name, least, most)
+			problem("%s is not between %s and %s", name, spell(least), spell(most))
 		}
 	}
 	orDuration("CallbackTimeout", &c.CallbackTimeout, time.Millisecond, 5*time.Minute, 10*time.Second)
@@ -455,6 +462,23 @@ func (c *Config) complete() error {
 		c.Now = time.Now
 	}
 	return errors.Join(errs...)
+}
+
+// spell writes a duration as people say it.
+func spell(d time.Duration) string {
+	for _, unit := range []struct {
+		of   time.Duration
+		word string
+	}{{365 * 24 * time.Hour, "year"}, {24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		switch n := d / unit.of; {
+		case d%unit.of != 0 || n == 0:
+		case n == 1:
+			return "1 " + unit.word
+		default:
+			return fmt.Sprintf("%d %ss", n, unit.word)
+		}
+	}
+	return d.String()
 }
 
 // engine is the part of the configuration that the engine needs.

@@ -28,7 +28,7 @@ func (k *Kit) RequireVerified(next http.Handler, requirements ...Requirement) ht
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &passage{Context: r.Context()}
 		p.mark(w.Header())
-		_, hash, ok := k.knownSubject(w, r)
+		_, hash, ok := k.knownSubject(w, r, func() string { return k.mount.pageFor(r) })
 		if !ok {
 			return
 		}

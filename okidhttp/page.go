@@ -78,15 +78,18 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// logIn sends nobody to Config.Unauthorized. Whoever comes from the page's form is shown
+// logIn sends nobody to the host's log-in. Whoever comes from the page's form is shown
 // a page first that goes on by itself: the form's Content-Security-Policy holds for all
 // redirects that its answer leads to, and would not let it go to a log-in elsewhere.
 func (k *Kit) logIn(w http.ResponseWriter, r *http.Request) {
-	if fromForm, _ := parameter(r, "login"); fromForm == "" || k.cfg.Unauthorized == nil || !wantsPage(r) {
-		k.unauthorized(w, r)
+	next := k.mount.startPageURL(r, k.mount.startWish(r))
+	if attempt, ok := parameter(r, "attempt"); ok {
+		next = k.mount.url("page", "attempt", attempt)
+	}
+	if fromForm, _ := parameter(r, "login"); fromForm == "" || k.cfg.Unauthorized == nil && k.cfg.LoginURL == "" || !wantsPage(r) {
+		k.unauthorized(w, r, next)
 		return
 	}
-	next := k.mount.startPageURL(r, k.mount.startWish(r))
 	w.Header().Set("Refresh", "0; url="+next)
 	k.render(w, r, http.StatusOK, &MessagePage{
 		Kind: "login", Title: problemAnonymous.Title, Message: problemAnonymous.Detail, Button: "Continue", NextURL: next,
@@ -125,6 +128,7 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 	if a := s.RuledOut(); a != nil {
 		k.render(w, r, http.StatusOK, &MessagePage{
 			Kind: "refused", Title: problemRuledOut.Title, Message: problemRuledOut.Detail, Reason: k.texts.Reason(k.language(r), a.Reason),
+			SupportCode: a.ID.String(),
 		})
 		return
 	}
@@ -136,13 +140,16 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 		k.wait(w, r, last, s.Now, &PendingPage{Stopped: last.Usable(s.Now), NextURL: here, AgainURL: here + more + "again=1"})
 		return
 	}
-	page := StartPage{StartURL: k.mount.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r)), Renew: counts}
+	page := StartPage{
+		StartURL: k.mount.url("start"), ReturnTo: wish.returnTo, Locale: cmp.Or(wish.locale, k.language(r)), Renew: counts,
+		Provider: displayName(p), LeaveURL: cmp.Or(k.cfg.Brand.HomeURL, "/"),
+	}
 	if p.Name() != k.providers[0].Name() { // not every provider can be compared itself
 		page.StartURL = k.mount.url("start", "provider", p.Name())
 	}
 	words := startWords[""]
 	if last != nil {
-		page.Last = last.Status
+		page.Last, page.SupportCode = last.Status, last.ID.String()
 		page.Reason = k.texts.Reason(k.language(r), last.Reason)
 		if w, ok := startWords[last.Status]; ok && (last.Status != identity.Started || last.Usable(s.Now)) {
 			words = w
@@ -151,6 +158,11 @@ func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapsh
 	page.Title, page.Message, page.Button = words.title, words.message, words.button
 	if missing != nil {
 		k.sayUnmet(&page, missing, s, k.language(r))
+	}
+	if a, _, _ := k.engine.Policy().Resumable(s.Record, p.Name(), s.Now); a == nil {
+		if wait := k.engine.Policy().Limit(s.Record, k.cfg.StartLimit, s.Now); wait > 0 {
+			page.Message, page.StartURL = k.limited(wait).Detail, ""
+		}
 	}
 	k.render(w, r, http.StatusOK, &page)
 }

@@ -50,8 +50,14 @@ type StartPage struct {
 	// StartURL is where the button posts to, with ReturnTo as return_to, and Locale, the
 	// provider's language, as locale.
 	StartURL, ReturnTo, Locale string
+	// Provider is the name of the provider, as people know it. LeaveURL is where those go who
+	// would rather not be verified now.
+	Provider, LeaveURL string
+	// SupportCode names the last attempt in the host's log. It is empty if there is none.
+	SupportCode string
 	// Renew says that the button is for another verification, though one stands: it must post
-	// renew=1 as well. StartURL is then empty if no other verification would help.
+	// renew=1 as well. StartURL is empty if no other verification would help, or if the user
+	// may not begin one yet.
 	Renew bool
 }
 
@@ -95,8 +101,7 @@ type PendingPage struct {
 type MessagePage struct {
 	Frame
 	// Kind is "verified", "stranger" (whoever opens the link of an attempt that is
-	// not theirs, or where they are not logged in), "login" (it leads to
-	// Config.Unauthorized by itself), "refused" (no other try is possible) or "error".
+	// not theirs, or where they are not logged in), "login" (it leads to the log-in by itself), "refused" (no other try is possible) or "error".
 	Kind string
 	// Title, Message and Button are English texts, for T.
 	Title, Message, Button string
@@ -105,6 +110,9 @@ type MessagePage struct {
 	Reason string
 	// NextURL is where the button leads. If empty, there is none.
 	NextURL string
+	// SupportCode names the attempt that was refused in the host's log. It is empty if there
+	// is none.
+	SupportCode string
 }
 
 // pageData is the data of one kind of page.
@@ -170,15 +178,15 @@ func pagesWith(host *template.Template, texts *text.Catalog) (*template.Template
 	}
 	const somewhere = "https://app.example/"
 	for _, sample := range []pageData{
-		&StartPage{Title: "T", Message: "M", Button: "B", StartURL: somewhere},
-		&StartPage{Last: identity.Failed, Title: "T", Message: "M", Button: "B", Reason: "R", StartURL: somewhere},
+		&StartPage{Title: "T", Message: "M", Button: "B", StartURL: somewhere, Provider: "P", LeaveURL: somewhere},
+		&StartPage{Last: identity.Failed, Title: "T", Message: "M", Button: "B", Reason: "R", StartURL: somewhere, Provider: "P", LeaveURL: somewhere, SupportCode: "S"},
 		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", Locale: "en"},
 		&SDKPage{ClientURL: somewhere, SuccessURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
 		&PendingPage{ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
 		&PendingPage{Stopped: true, ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
-		&PendingPage{Review: true, ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
+		&PendingPage{Review: true, ClientURL: somewhere, NextURL: somewhere, AgainURL: somewhere, SupportCode: "S"},
 		&MessagePage{Kind: "error", Title: "T", Message: "M"},
-		&MessagePage{Kind: "refused", Title: "T", Message: "M", Reason: "R"},
+		&MessagePage{Kind: "refused", Title: "T", Message: "M", Reason: "R", SupportCode: "S"},
 		&MessagePage{Kind: "stranger", Title: "T", Message: "M", Button: "B", NextURL: somewhere},
 	} {
 		*sample.frame() = Frame{Nonce: "N", Language: text.English, Direction: "ltr", texts: texts}

@@ -1,6 +1,7 @@
 package okidhttp
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -104,15 +105,15 @@ func TestTexts(t *testing.T) {
 		onPages[words.title], onPages[words.message], onPages[words.button] = true, true, true
 	}
 	for _, p := range []problem{ // those of the routes that people open
-		problemNotFound, problemNoProvider, problemAnonymous, problemCrossOrigin, problemVerified, problemBadRequest,
-		problemLimited, problemRuledOut, problemRefused, problemProviderAway, problemStoreAway, problemInternal, problemBusy, problemSlowBody,
+		problemNotFound, problemAnonymous, problemCrossOrigin, problemVerified,
+		problemLimited, problemRuledOut, problemRefused, problemProviderAway, problemStoreAway, problemInternal, problemBusy,
 	} {
 		onPages[p.Title], onPages[p.Detail] = true, true
 	}
 	for _, words := range unmetWords {
 		onPages[words] = true
 	}
-	onPages["Method not allowed"], onPages[tooYoungWords] = true, true
+	onPages[tomorrowWords], onPages[tooYoungWords] = true, true
 	for _, words := range wordsInCode(t) {
 		onPages[words] = true
 	}
@@ -201,7 +202,15 @@ func TestBrandTextColor(t *testing.T) {
 		other := map[string]string{"#000000": "#ffffff", "#ffffff": "#000000"}[b.TextColor()]
 		assert.GreaterOrEqual(t, contrast(b.Color, b.TextColor()), 4.5, b.Color)
 		assert.GreaterOrEqual(t, contrast(b.Color, b.TextColor()), contrast(b.Color, other)-1e-9, b.Color)
+		dark := b.OnDark()
+		assert.GreaterOrEqual(t, contrast(dark.Color, darkCard), 4.5, b.Color)
+		assert.GreaterOrEqual(t, contrast(dark.Color, dark.TextColor()), 4.5, b.Color)
 	}
+	assert.Equal(t, "#ffee00", Brand{Color: "#ffee00"}.OnDark().Color, "it stands out already")
+	assert.Equal(t, Brand{}, Brand{}.OnDark())
+	style, err := pageFiles.ReadFile("pages/style.css")
+	require.NoError(t, err)
+	assert.Contains(t, string(style), "--card: "+darkCard)
 }
 
 // contrast is that of WCAG 2.
@@ -377,6 +386,9 @@ func TestProblemPagesLeadOn(t *testing.T) {
 		{"POST", problemProviderAway, "Try again", "https://app.example/verify/page"},
 		{"POST", problemVerified, "Continue", "/"},
 		{"POST", problemLimited, "Continue", "https://app.example/verify/page"},
+		{"GET", problemNoProvider, "Continue", "https://app.example/verify/page"},
+		{"POST", problemBadRequest, "Continue", "https://app.example/verify/page"},
+		{"POST", problemSlowBody, "Continue", "https://app.example/verify/page"},
 	} {
 		r := httptest.NewRequest(tt.method, "/verify/page?attempt=x", nil)
 		r.Header.Set("Accept", "text/html")
@@ -386,7 +398,78 @@ func TestProblemPagesLeadOn(t *testing.T) {
 			assert.NotContains(t, rec.Body.String(), "<a ")
 			continue
 		}
+		for _, developers := range []string{"Use ", "provider", "request", "The body"} {
+			assert.NotContains(t, rec.Body.String()[strings.Index(rec.Body.String(), "<h1>"):], developers, tt.p.Code)
+		}
 		assert.Contains(t, rec.Body.String(), fmt.Sprintf(`<a class="button" href="%s">%s</a>`, tt.href, tt.button), tt.p.Code)
+	}
+}
+
+// The page that offers a verification says who does it, what becomes of the data, and how to
+// leave.
+func TestStartPageIsNoTrap(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Brand = Brand{HomeURL: "/home", PrivacyURL: "https://app.example/privacy"}
+	})
+	page := w.get("alice", "/verify/page").Body.String()
+	assert.Contains(t, page, `<a href="/home">Not now</a>`)
+	assert.Contains(t, page, `<bdi>fake</bdi>`)
+	assert.Contains(t, page, `<a href="https://app.example/privacy">How your data is used</a>`)
+
+	w = newWorld(t)
+	w.kit = w.replica(func(c *Config) { c.Providers = []identity.Provider{named{w.provider}} })
+	page = w.get("alice", "/verify/page").Body.String()
+	assert.Contains(t, page, `<a href="/">Not now</a>`)
+	assert.Contains(t, page, `<bdi>Fake &amp; Sons</bdi>`)
+	assert.NotContains(t, page, "How your data is used")
+}
+
+type named struct{ *fakeProvider }
+
+func (named) DisplayName() string { return "Fake & Sons" }
+
+// Who was not verified learns why, what helps, and what to tell support.
+func TestNotVerifiedPage(t *testing.T) {
+	for _, final := range []bool{false, true} {
+		w := newWorld(t, func(c *Config) {
+			c.Decide = func(context.Context, Event) error {
+				if final {
+					return Refuse("too_young").Final()
+				}
+				return Refuse("document_expired")
+			}
+		})
+		a := w.start("alice").Attempt
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+		page := w.get("alice", "/verify/page").Body.String()
+		assert.Contains(t, page, "Not verified")
+		assert.Contains(t, page, w.record("alice").Attempts[0].ID.String(), "the support code")
+		assert.Equal(t, final, strings.Contains(page, "You are younger than this site requires."))
+		assert.Equal(t, !final, strings.Contains(page, "Good light helps"))
+		assert.Equal(t, !final, strings.Contains(page, "<form"))
+	}
+}
+
+// Who may not try again yet is told when, before they press a button that refuses.
+func TestStartPageWhenTheLimitIsReached(t *testing.T) {
+	for wait, words := range map[time.Duration]string{
+		time.Hour:            "Please try again later.",
+		12 * time.Hour:       "Please try again tomorrow.", // it is noon
+		35 * time.Hour:       "Please try again tomorrow.",
+		37 * time.Hour:       "Please try again later.",
+		366 * 24 * time.Hour: "Please try again later.",
+	} {
+		w := newWorld(t, func(c *Config) { c.StartLimit = AtMost(1, wait) })
+		a := w.start("alice").Attempt
+		assert.Contains(t, w.get("alice", "/verify/page").Body.String(), "<form", "the one that was begun can be gone on with")
+		require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Failed}))
+		page := w.get("alice", "/verify/page").Body.String()
+		assert.Contains(t, page, words, wait)
+		assert.Contains(t, page, "Not now")
+		assert.NotContains(t, page, "<form")
+		rec := w.tryStart("alice")
+		assert.Equal(t, 429, rec.Code)
+		assert.Contains(t, rec.Body.String(), words, wait)
 	}
 }
 

@@ -19,6 +19,14 @@ func (ps providers) named(name string) identity.Provider {
 	return nil
 }
 
+// displayName is a provider's name as people know it.
+func displayName(p identity.Provider) string {
+	if named, ok := p.(identity.DisplayNamer); ok {
+		return named.DisplayName()
+	}
+	return p.Name()
+}
+
 // chosen returns the provider that ?provider= names, or the default one. It is nil if
 // there is none of that name.
 func (ps providers) chosen(r *http.Request) identity.Provider {

@@ -72,7 +72,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		k.subjectFailed(w, r, err)
 		return
 	case subject == "" && !wantsPage(r):
-		k.unauthorized(w, r)
+		k.unauthorized(w, r, "")
 		return
 	case subject == "":
 		bodies = &k.strangers
@@ -132,7 +132,7 @@ func (k *Kit) startFailed(w http.ResponseWriter, r *http.Request, err error) {
 	case isRuledOut:
 		k.problem(w, r, problemRuledOut.because(ruledOut.Reason), nil)
 	case isLimit:
-		k.problem(w, r, problemLimited.after(limited.Wait), nil)
+		k.problem(w, r, k.limited(limited.Wait), nil)
 	case errors.Is(err, engine.ErrVerified):
 		k.problem(w, r, problemVerified, nil)
 	case errors.Is(err, engine.ErrCrowd):

@@ -28,15 +28,15 @@ func (c *Config) subject(r *http.Request) (string, attempt.SubjectHash, error) {
 	return "", attempt.SubjectHash{}, err
 }
 
-// knownSubject is subject for answers that only somebody gets. It answers others, and
-// reports false.
-func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request) (string, attempt.SubjectHash, bool) {
+// knownSubject is subject for answers that only somebody gets. It answers others, who come
+// back after log-in, and reports false.
+func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request, back func() string) (string, attempt.SubjectHash, bool) {
 	s, hash, err := k.cfg.subject(r)
 	switch {
 	case err != nil:
 		k.subjectFailed(w, r, err)
 	case s == "":
-		k.unauthorized(w, r)
+		k.unauthorized(w, r, back())
 	default:
 		return s, hash, true
 	}
@@ -83,14 +83,41 @@ func credentials(r *http.Request) map[string]string {
 	return all
 }
 
-// unauthorized answers a request of nobody.
-func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request) {
-	if k.cfg.Unauthorized != nil {
+// unauthorized answers a request of nobody. back is where to come after log-in, and empty if
+// that cannot be gone to.
+func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request, back string) {
+	switch {
+	case k.cfg.Unauthorized != nil:
 		w.Header().Set("Cache-Control", privateNoStore)
 		k.cfg.Unauthorized.ServeHTTP(w, r)
-		return
+	case k.cfg.LoginURL != "" && back != "" && navigates(r):
+		w.Header().Set("Cache-Control", privateNoStore)
+		http.Redirect(w, r, k.mount.loginURL(k.cfg.LoginURL, back), http.StatusSeeOther)
+	default:
+		k.problem(w, r, problemAnonymous, nil)
 	}
-	k.problem(w, r, problemAnonymous, nil)
+}
+
+// navigates reports whether a person opens a page, and no script asks for something.
+func navigates(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode") // which older browsers do not send
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && wantsPage(r) && (mode == "" || mode == "navigate")
+}
+
+// loginURL is the log-in, with the way back in the query: a path if the log-in is one of this
+// site, since it need not trust any other way back then.
+func (m *mount) loginURL(login, back string) string {
+	u, err := url.Parse(login)
+	if err != nil {
+		return login
+	}
+	if to, err := url.Parse(back); err == nil && u.Host == "" {
+		back = to.RequestURI()
+	}
+	query := u.Query()
+	query.Set("return_to", back)
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // ownAttempt is the attempt that the request names, if it is the user's own. An error

@@ -162,6 +162,8 @@ func Check(keys [][]byte) (problems []string) {
 	}
 	for i, k := range keys {
 		switch {
+		case len(k) == 0:
+			problems = append(problems, fmt.Sprintf("[%d] is empty: is the variable set that it comes from?", i))
 		case len(k) != keyLen:
 			problems = append(problems, fmt.Sprintf("[%d] has %d bytes instead of %d", i, len(k), keyLen))
 		case looksConstant(k):
