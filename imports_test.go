@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"internal/load/cases":    anything,
 	"internal/load/harness":  {"internal/load/median", "github.com/redis/go-redis/v9"},
 	"internal/load/rounds":   {"internal/load/median"},
+	"cmd/okidkit":            {"okid", "okidtest"},
 	"examples/internal/demo": anything,
 	"examples/quickstart":    anything,
 	"examples/shop":          anything,

@@ -19,6 +19,8 @@ type Chaos struct {
 
 	// Drop: the webhook is never sent.
 	Drop bool
+	// DropShare is the share of webhooks that are never sent, from 0 to 1.
+	DropShare float64
 	// Hold: the webhook is kept until [OKID.Release].
 	Hold bool
 	// Delay is how long the first try waits. Later webhooks overtake it.
@@ -50,6 +52,9 @@ func (c Chaos) check() error {
 	var errs []error
 	if c.Delay < 0 {
 		errs = append(errs, fmt.Errorf("%w: Chaos.Delay is negative", ErrConfig))
+	}
+	if !(c.DropShare >= 0 && c.DropShare <= 1) {
+		errs = append(errs, fmt.Errorf("%w: Chaos.DropShare is not between 0 and 1", ErrConfig))
 	}
 	if c.Copies < 0 {
 		errs = append(errs, fmt.Errorf("%w: Chaos.Copies is negative", ErrConfig))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -172,7 +173,7 @@ func (w *webhooks) send(url, id, event string, body []byte) {
 		}
 		w.all = append(w.all, d)
 		switch {
-		case chaos.Drop:
+		case chaos.Drop, rand.Float64() < chaos.DropShare:
 			d.State = Dropped
 		case chaos.Hold:
 			d.State = Held

@@ -507,6 +507,8 @@ func testLooks(t *testing.T, chromium context.Context) {
 			u.do("see the review", chromedp.WaitNotPresent("main > div.wait"))
 			visible(u, `main > [role="status"]`, "review")
 			u.open("/verify/page")
+			visible(u, `main > [role="status"]`, "gate-review")
+			u.press("main p.soft > a") // to another verification
 			visible(u, "form .button", "start-review")
 			u.press("form .button")
 			u.sees("Begin")
@@ -540,7 +542,7 @@ func testLooks(t *testing.T, chromium context.Context) {
 
 // cellar has a brand.
 func cellar(c *okidhttp.Config) {
-	c.Brand = okidhttp.Brand{Name: "The Cellar", Color: "#7a1f3d", LogoURL: "/logo.svg", HomeURL: "/home"}
+	c.Brand = okidhttp.Brand{Name: "The Cellar", Color: "#7a1f3d", LogoURL: "/logo.svg", HomeURL: "/home", PrivacyURL: "/privacy"}
 }
 
 // arabic has texts of its own, from right to left.
