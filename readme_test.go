@@ -46,8 +46,8 @@ func TestReadmeProgram(t *testing.T) {
 	program := exec.CommandContext(ctx, binary)
 	var output bytes.Buffer
 	program.Stdout, program.Stderr = &output, &output
-	program.Env = append(os.Environ(), "ADDR="+addr, "OKID_API_URL="+fake.URL(), "OKID_API_KEY="+okidtest.DefaultAPIKey,
-		"OKID_WEBHOOK_SECRET="+okidtest.DefaultWebhookSecret, "APP_KEY="+fmt.Sprintf("%x", []byte("0123456789abcdefghijklmnopqrstuv")))
+	program.Env = append(os.Environ(), "ADDR="+addr, "OKID_API_URL="+fake.URL(), "OKID_FRONTEND_URL="+fake.URL(), "OKID_SDK_URL="+fake.SDKURL(), "OKID_API_KEY="+okidtest.DefaultAPIKey,
+		"OKID_WEBHOOK_SECRET="+okidtest.DefaultWebhookSecret, "OKID_KEYS="+fmt.Sprintf("%x", []byte("0123456789abcdefghijklmnopqrstuv")))
 	require.NoError(t, program.Start())
 	t.Cleanup(func() {
 		stop()
@@ -93,6 +93,21 @@ func freeAddr(t *testing.T) string {
 	require.NoError(t, err)
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// Whoever comes by sees how to get it without scrolling, and a program soon after.
+func TestReadmeFirstScreen(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	line := func(text string) int {
+		before, _, found := strings.Cut(string(readme), text)
+		require.True(t, found, text)
+		return strings.Count(before, "\n") + 1
+	}
+	for _, text := range []string{"go get github.com/okidkit/okidkit", "Go 1.26 or newer", "There is no release yet", "go run ./examples/quickstart"} {
+		assert.LessOrEqual(t, line(text), 45, text)
+	}
+	assert.LessOrEqual(t, line("package main"), 60)
 }
 
 // Links of the documentation to files lead somewhere.
