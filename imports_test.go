@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"store/storetest":        {"store"},
 	"memstore":               {"store"},
 	"redisstore":             {"store", "github.com/redis/go-redis/v9"},
+	"sqlstore":               {"store"},
 	"identity/names":         {"golang.org/x/text/unicode/norm"},
 	"okid":                   {"identity", "internal/apiclient", "internal/redact", "internal/strictjson"},
 	"getid":                  {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "github.com/golang-jwt/jwt/v5"},
@@ -43,6 +44,7 @@ var mayImport = map[string][]string{
 	"internal/apiclient":     {},
 	"internal/text":          {},
 	"internal/redistest":     {"internal/testenv", "github.com/redis/go-redis/v9"},
+	"internal/sqltest":       {"internal/testenv", "github.com/go-sql-driver/mysql", "github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/stretchr/testify"},
 	"internal/testenv":       {},
 	"internal/load":          anything,
 	"internal/load/byturns":  {"internal/load/median"},
@@ -102,6 +104,7 @@ func TestImports(t *testing.T) {
 func TestOtherModules(t *testing.T) {
 	for packages, want := range map[string]string{
 		"./okidhttp ./okid ./memstore": module,
+		"./okidhttp ./okid ./sqlstore": module, // the driver is the host's
 		"./getid":                      "github.com/golang-jwt/jwt/v5\n" + module,
 	} {
 		args := append([]string{"list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}, strings.Fields(packages)...)
