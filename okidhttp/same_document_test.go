@@ -161,6 +161,24 @@ func TestSameDocumentErasedMeanwhile(t *testing.T) {
 	rec, err := w.store.Get(t.Context(), documentRecords(w)[0])
 	require.NoError(t, err)
 	assert.Len(t, rec.Value, 1)
+
+	// Between the two writes, to the subject's record and to the document's, too.
+	w = newWorld(t, fingerprinting)
+	a = w.start("alice").Attempt
+	erased := false
+	w.store.brokenFor = func(key string) error {
+		if strings.HasPrefix(key, "d:") && !erased {
+			erased = true
+			require.NoError(t, w.kit.Erase(t.Context(), "alice"))
+		}
+		return nil
+	}
+	w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified})
+	require.True(t, erased)
+	w.store.brokenFor = nil
+	rec, err = w.store.Get(t.Context(), documentRecords(w)[0])
+	require.NoError(t, err)
+	assert.Len(t, rec.Value, 1)
 }
 
 // What cannot be found out is not nothing: the verification waits.

@@ -413,11 +413,11 @@ type countingStore struct {
 func (s *countingStore) Get(ctx context.Context, key string) (store.Record, error) {
 	s.mu.Lock()
 	s.gets++
-	broken := s.broken
-	if broken == nil && s.brokenFor != nil {
-		broken = s.brokenFor(key)
-	}
+	broken, brokenFor := s.broken, s.brokenFor
 	s.mu.Unlock()
+	if broken == nil && brokenFor != nil {
+		broken = brokenFor(key)
+	}
 	if broken != nil {
 		return store.Record{}, broken
 	}

@@ -120,9 +120,6 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 	for range maxRounds {
 		todo, written, err := e.update(ctx, at, s, in)
 		if err != nil {
-			if errors.Is(err, ErrGone) {
-				e.releaseErased(ctx, at.Subject, in)
-			}
 			outcome := StoreFailed
 			if errors.Is(err, attempt.ErrInFlight) {
 				outcome = attempt.InFlight
@@ -132,6 +129,9 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 		s = written
 		res.Outcome, res.Snapshot, res.Todo = todo.Outcome, s, todo
 		e.observeTodo(ctx, at, in, todo)
+		if errors.Is(todo.Err, ErrGone) {
+			e.releaseErased(ctx, at.Subject, in)
+		}
 		if todo.Refused != "" {
 			refused = DocumentRefused
 		} else if said, ok := in.(*attempt.HostSaid); ok && said.Refusal != nil {
