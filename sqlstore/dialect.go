@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"database/sql"
 	"embed"
 	"strconv"
 	"strings"
@@ -33,10 +34,13 @@ type dialect struct {
 	// insert takes key, value, version, ttl and due, in milliseconds, and replaces nothing but a
 	// record that has ended.
 	insert string
-	// readBack says that the result of insert does not tell what it did.
-	readBack bool
+	// ended deletes the record at a key if it has ended, for an insert that replaces nothing. It
+	// is empty where insert does.
+	ended string
 	// sweep takes a limit.
 	sweep string
+	// transaction is how transactions are: a Put must see what others have written meanwhile.
+	transaction *sql.TxOptions
 }
 
 var postgres = &dialect{
@@ -48,6 +52,7 @@ var postgres = &dialect{
 	// The condition is there twice, since a row may be written anew between the two looks at it.
 	sweep: `DELETE FROM {table} WHERE ends_at <= {now} AND record_key IN (
 		SELECT record_key FROM {table} WHERE ends_at <= {now} ORDER BY ends_at LIMIT ? FOR UPDATE SKIP LOCKED)`,
+	transaction: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
 }
 
 var sqlite = &dialect{
@@ -68,25 +73,21 @@ const insertOrReplace = `INSERT INTO {table} AS r (record_key, value, version, e
 var mysql = &dialect{
 	ddl: "mysql.sql",
 	now: `(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000)`,
-	// The columns are set from left to right, so the one on which it depends is last.
-	insert: `INSERT INTO {table} (record_key, value, version, ends_at, due_at)
-	VALUES (?, ?, ?, {now} + ?, {now} + ?)
-	ON DUPLICATE KEY UPDATE
-	value = IF(ends_at <= {now}, VALUES(value), value),
-	version = IF(ends_at <= {now}, VALUES(version), version),
-	due_at = IF(ends_at <= {now}, VALUES(due_at), due_at),
-	ends_at = IF(ends_at <= {now}, VALUES(ends_at), ends_at)`,
-	readBack: true, // how many rows it counts is a setting of the connection
-	sweep:    `DELETE FROM {table} WHERE ends_at <= {now} ORDER BY ends_at LIMIT ?`,
+	// How many rows another way of inserting counts is a setting of the connection. No error but
+	// that of a duplicate key can come of these values, so IGNORE hides none.
+	insert: `INSERT IGNORE INTO {table} (record_key, value, version, ends_at, due_at)
+	VALUES (?, ?, ?, {now} + ?, {now} + ?)`,
+	ended:       `DELETE FROM {table} WHERE record_key = ? AND ends_at <= {now}`,
+	sweep:       `DELETE FROM {table} WHERE ends_at <= {now} ORDER BY ends_at LIMIT ?`,
+	transaction: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
 }
 
 // The statements that are the same everywhere. What selects the clock returns a row in any case.
 const (
 	selectRecord = `SELECT {now}, r.version, r.value FROM (SELECT 1 AS one) AS x
 	LEFT JOIN {table} AS r ON r.record_key = ? AND r.ends_at > {now}`
-	selectVersion    = `SELECT version FROM {table} WHERE record_key = ? AND ends_at > {now}`
-	selectAnyVersion = `SELECT version FROM {table} WHERE record_key = ?`
-	updateRecord     = `UPDATE {table} SET value = ?, version = ?, ends_at = {now} + ?, due_at = {now} + ?
+	selectVersion = `SELECT version FROM {table} WHERE record_key = ? AND ends_at > {now}`
+	updateRecord  = `UPDATE {table} SET value = ?, version = ?, ends_at = {now} + ?, due_at = {now} + ?
 	WHERE record_key = ? AND version = ? AND ends_at > {now}`
 	deleteRecord = `DELETE FROM {table} WHERE record_key = ?`
 	selectDue    = `SELECT x.now, d.record_key FROM (SELECT {now} AS now) AS x

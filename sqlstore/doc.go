@@ -17,7 +17,22 @@
 // With SQLite, other connections must wait for one that writes, and readers should not: open the
 // database with busy_timeout and journal_mode=WAL. With the driver modernc.org/sqlite, that is
 //
-//	sql.Open("sqlite", "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate")
+//	sql.Open("sqlite", "file:app.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
+//
+// # Exactly once
+//
+// What a callback writes by [Tx] is committed together with what the kit knows of it:
+//
+//	OnVerified: func(ctx context.Context, e okidhttp.Event) error {
+//		_, err := sqlstore.Tx(ctx).ExecContext(ctx, "UPDATE users SET verified = TRUE WHERE id = $1", e.Subject)
+//		return err
+//	},
+//
+// However often processes die, and however often an event is told, the write is there once. The
+// database must let the kit have a connection beside that of the transaction. With SQLite, a
+// callback that writes by Tx must not write by another connection as well, which would wait for
+// it; and a transaction that reads before it writes is tried again if somebody else has written
+// in between.
 //
 // # What is kept
 //

@@ -25,7 +25,7 @@ type Store struct {
 	dialect *dialect
 	prefix  string
 
-	get, version, anyVersion, insert, update, delete, due, sweep string
+	get, version, insert, ended, update, delete, due, sweep string
 
 	sweepAt atomic.Int64 // by the database's clock, in milliseconds
 }
@@ -65,7 +65,7 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	}
 	table := s.prefix + "records"
 	for statement, text := range map[*string]string{
-		&s.get: selectRecord, &s.version: selectVersion, &s.anyVersion: selectAnyVersion, &s.insert: s.dialect.insert, &s.update: updateRecord,
+		&s.get: selectRecord, &s.version: selectVersion, &s.ended: s.dialect.ended, &s.insert: s.dialect.insert, &s.update: updateRecord,
 		&s.delete: deleteRecord, &s.due: selectDue, &s.sweep: s.dialect.sweep,
 	} {
 		*statement = s.dialect.statement(text, table)
@@ -108,7 +108,7 @@ func (s *Store) Get(ctx context.Context, key string) (store.Record, error) {
 	var now int64
 	var version sql.NullInt64
 	var rec store.Record
-	err := s.db.QueryRowContext(ctx, s.get, []byte(key)).Scan(&now, &version, &rec.Value)
+	err := s.in(ctx).QueryRowContext(ctx, s.get, []byte(key)).Scan(&now, &version, &rec.Value)
 	if err != nil {
 		return store.Record{}, failed("get", err)
 	}
@@ -133,30 +133,22 @@ func (s *Store) Put(ctx context.Context, key string, w store.Write) error {
 		value = []byte{} // which is not NULL
 	}
 	ttl, due := milliseconds(w.TTL), sql.NullInt64{Int64: milliseconds(w.DueIn), Valid: w.DueIn > 0}
-	var res sql.Result
+	var n int64
 	var err error
 	if w.Replaces == 0 {
-		res, err = s.db.ExecContext(ctx, s.insert, []byte(key), value, int64(w.Version), ttl, due)
+		n, err = s.create(ctx, []byte(key), value, int64(w.Version), ttl, due)
 	} else {
-		res, err = s.db.ExecContext(ctx, s.update, value, int64(w.Version), ttl, due, []byte(key), int64(w.Replaces))
+		n, err = s.exec(ctx, s.update, value, int64(w.Version), ttl, due, []byte(key), int64(w.Replaces))
 	}
-	if err != nil {
-		return failed("put", err)
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return failed("put", err)
-	}
-	query := s.version
 	switch {
-	case s.dialect.readBack && w.Replaces == 0:
-		query = s.anyVersion // of what may have ended since
+	case err != nil:
+		return failed("put", err)
 	case n > 0:
 		return nil
 	}
 	// Somebody else has changed the record, or it is what an earlier try of this Put has made.
 	var version int64
-	err = s.db.QueryRowContext(ctx, query, []byte(key)).Scan(&version)
+	err = s.in(ctx).QueryRowContext(ctx, s.version, []byte(key)).Scan(&version)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return store.ErrConflict
@@ -168,6 +160,28 @@ func (s *Store) Put(ctx context.Context, key string, w store.Write) error {
 	return nil
 }
 
+// create inserts a record, in place of one that has ended. It returns 0 if there is another one.
+func (s *Store) create(ctx context.Context, key []byte, args ...any) (n int64, err error) {
+	args = append([]any{key}, args...)
+	n, err = s.exec(ctx, s.insert, args...)
+	if err != nil || n > 0 || s.ended == "" {
+		return n, err
+	}
+	if n, err = s.exec(ctx, s.ended, key); err != nil || n == 0 {
+		return 0, err
+	}
+	return s.exec(ctx, s.insert, args...)
+}
+
+// exec returns how many rows a statement has changed.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	res, err := s.in(ctx).ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
 // Delete implements [store.Store].
 func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := store.CheckKey(key); err != nil {
@@ -176,7 +190,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return failed("delete", err)
 	}
-	if _, err := s.db.ExecContext(ctx, s.delete, []byte(key)); err != nil {
+	if _, err := s.in(ctx).ExecContext(ctx, s.delete, []byte(key)); err != nil {
 		return failed("delete", err)
 	}
 	return nil
@@ -208,7 +222,7 @@ func (s *Store) Due(ctx context.Context, limit int) ([]string, error) {
 }
 
 func (s *Store) readDue(ctx context.Context, limit int) (keys []string, now int64, err error) {
-	rows, err := s.db.QueryContext(ctx, s.due, limit)
+	rows, err := s.in(ctx).QueryContext(ctx, s.due, limit)
 	if err != nil {
 		return nil, 0, err
 	}

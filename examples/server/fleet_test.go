@@ -132,7 +132,7 @@ func (s *saboteur) reach(point string) {
 	<-goesOn
 }
 
-// fleet is replicas of the server on one Redis, the host whom they tell, and a
+// fleet is replicas of the server on one store, the host whom they tell, and a
 // fake okID that sends to them in turn and tries again until it is answered 200.
 type fleet struct {
 	fake *okidtest.OKID
@@ -152,10 +152,15 @@ type replica struct {
 	reached chan struct{} // closed when the process gets to where it crashes
 }
 
-// newFleet starts n replicas.
+// newFleet starts n replicas on a Redis.
 func newFleet(t *testing.T, n int) *fleet {
 	t.Helper()
-	redis := redistest.Server(t)
+	return newFleetOn(t, n, "REDIS_URL", "redis://"+redistest.Server(t))
+}
+
+// newFleetOn starts n replicas whose records are where a variable says.
+func newFleetOn(t *testing.T, n int, variable, value string) *fleet {
+	t.Helper()
 	f := &fleet{host: newLedger(t), acked: map[line]int{}}
 	apiKey, secret := rand.Text(), rand.Text()
 	fake, err := okidtest.NewOKID(okidtest.Config{
@@ -171,7 +176,7 @@ func newFleet(t *testing.T, n int) *fleet {
 	f.env = map[string]string{
 		asServer:              asSaboteur,
 		"PUBLIC_URL":          "http://app.localhost",
-		"REDIS_URL":           "redis://" + redis,
+		variable:              value,
 		"CALLBACK_URL":        f.host.URL,
 		"OKID_KEYS":           randomKey(),
 		"OKID_API_KEY":        apiKey,

@@ -50,6 +50,12 @@ func run(ctx context.Context, getenv func(string) string, adjust func(*okidhttp.
 	if err := errors.Join(settingsErr, err); err != nil {
 		return err
 	}
+	if s.database != nil {
+		defer s.database.Close()
+		if err := s.database.migrate(ctx); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(out, "listening on http://%s\n", l.Addr())
 	return app.Serve(ctx, l)
 }

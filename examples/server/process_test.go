@@ -30,6 +30,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/sqltest"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
 )
@@ -53,7 +54,7 @@ const asServer = "TEST_BINARY_IS_SERVER"
 func TestMain(m *testing.M) {
 	switch os.Getenv(asServer) {
 	case "":
-		os.Exit(m.Run())
+		os.Exit(sqltest.Main(m))
 	case asSaboteur:
 		mainOfSaboteur()
 	default:

@@ -19,8 +19,9 @@ import (
 
 // settings is what the environment says.
 type settings struct {
-	addr string
-	app  demo.Config
+	addr     string
+	app      demo.Config
+	database *database // nil: none
 }
 
 // readSettings reads the environment and reports every problem at once. What it
@@ -53,19 +54,32 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 			problem(errors.New("REFUSE_UNDER is not an age in years, 1 to 150"))
 		}
 	}
-	if getenv("REDIS_URL") == "" {
+	shared := ""
+	switch {
+	case getenv("REDIS_URL") != "" && getenv("DATABASE_URL") != "":
+		problem(errors.New("REDIS_URL and DATABASE_URL are both set: the records have one place"))
 		s.app.Store = memstore.New()
-		s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)
-		problem(err)
-	} else {
+	case getenv("REDIS_URL") != "":
+		shared = "REDIS_URL"
 		s.app.Store, err = openRedis(getenv("REDIS_URL"), getenv("REDIS_PREFIX"))
 		problem(err)
-		if getenv("OKID_KEYS") == "" {
-			problem(errors.New("OKID_KEYS is required with REDIS_URL: the replicas must have the same"))
+	case getenv("DATABASE_URL") != "":
+		shared = "DATABASE_URL"
+		s.database, err = openSQL(getenv("DATABASE_URL"))
+		problem(err)
+		if err == nil {
+			s.app.Store, s.app.Effect = s.database.store, s.database.effect
 		} else {
-			s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)
-			problem(err)
+			s.app.Store = memstore.New()
 		}
+	default:
+		s.app.Store = memstore.New()
+	}
+	if shared != "" && getenv("OKID_KEYS") == "" {
+		problem(fmt.Errorf("OKID_KEYS is required with %s: the replicas must have the same", shared))
+	} else {
+		s.app.Keys, err = readKeys(getenv("OKID_KEYS"), log)
+		problem(err)
 	}
 
 	for _, name := range []string{"OKID_API_KEY", "OKID_WEBHOOK_SECRET"} {

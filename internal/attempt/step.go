@@ -601,7 +601,11 @@ func (p *Policy) hostSaid(a *Attempt, in *HostSaid, now time.Time) Todo {
 	default:
 		w.told = true
 	}
-	return p.proceed(a, w, now)
+	todo := p.proceed(a, w, now)
+	if e := a.entry(w.Event); todo.Ask != nil && w.told && e != nil {
+		e.Awareness, todo.Changed = Aware, true // whatever becomes of the question
+	}
+	return todo
 }
 
 // answered goes on after a question to the provider.

@@ -105,6 +105,8 @@ func TestNewsDuringTheCall(t *testing.T) {
 		assert.ErrorIs(t, p.Step(a, webhook(identity.Failed, ""), testTime).Err, ErrInFlight)
 		todo := p.Step(a, &HostSaid{Call: call, Called: true}, testTime)
 		require.NotNil(t, todo.Ask, "the provider is asked")
+		assert.True(t, todo.Changed)
+		assert.Equal(t, Aware, a.awaits(identity.Verified).Awareness, "whoever goes on after a crash does not call again")
 		assert.Equal(t, identity.Created, a.Status)
 		todo = p.Step(a, answer(todo.Ask, verdict), testTime)
 		if verdict == identity.Verified {

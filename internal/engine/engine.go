@@ -117,8 +117,8 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 	defer calls.end()
 	var fetched *attempt.Answer // of which no webhook told
 	var refused attempt.Outcome // which has been observed
+	todo, s, err := e.update(ctx, at, s, in)
 	for range maxRounds {
-		todo, written, err := e.update(ctx, at, s, in)
 		if err != nil {
 			outcome := StoreFailed
 			if errors.Is(err, attempt.ErrInFlight) {
@@ -126,7 +126,6 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 			}
 			return result{Outcome: outcome, Word: res.Word}, err
 		}
-		s = written
 		res.Outcome, res.Snapshot, res.Todo = todo.Outcome, s, todo
 		e.observeTodo(ctx, at, in, todo)
 		if errors.Is(todo.Err, ErrGone) {
@@ -148,13 +147,15 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 			if answer.Err != nil { // whoever asked may be gone
 				ctx = context.WithoutCancel(ctx)
 			}
+			todo, s, err = e.update(ctx, at, s, in)
 		case todo.Ask != nil:
 			// The sender hanging up is no reason to leave the work half done.
 			ctx = context.WithoutCancel(ctx)
 			in = e.ask(calls.begin(ctx, e, at, s, todo.Ask.Work.Owner), at, s, todo.Ask)
+			todo, s, err = e.update(ctx, at, s, in)
 		case todo.Call != nil:
 			ctx = context.WithoutCancel(ctx)
-			in = e.call(calls.begin(ctx, e, at, s, todo.Call.Work.Owner), at, s, todo.Call)
+			in, todo, s, err = e.tell(ctx, calls.begin(ctx, e, at, s, todo.Call.Work.Owner), at, s, todo.Call)
 		default:
 			if todo.Outcome == attempt.Queued || todo.Outcome == attempt.DeadLetter {
 				e.wakeUp() // to tell the host, or to list it

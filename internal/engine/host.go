@@ -50,32 +50,42 @@ var (
 	errPanic     = errors.New("callback panicked")
 )
 
-// call asks the host to decide, if that is due, and tells it of an event.
-func (e *Engine) call(ctx context.Context, at attempt.Address, s *Snapshot, c *attempt.Call) *attempt.HostSaid {
-	said := &attempt.HostSaid{Call: c}
+// decide asks the host to decide, if that is due. It returns the event that the host is to be told
+// of, or what it has said.
+func (e *Engine) decide(ctx context.Context, at attempt.Address, s *Snapshot, c *attempt.Call) (Event, *attempt.HostSaid) {
 	event, err := e.event(ctx, at, s, c)
 	if err != nil {
-		said.Err = err
-		return said
+		return event, &attempt.HostSaid{Call: c, Err: err}
 	}
-	if c.Status == identity.Verified && e.policy.Decides && !c.ByStaff {
-		err = e.Call(ctx, func(ctx context.Context) (err error) {
-			said.Refusal, err = e.cfg.Host.Decide(ctx, event)
-			return err
-		})
-		if err == nil && said.Refusal != nil {
-			e.Observe(ctx, Vetoed, "attempt", at.Attempt, "event", event.ID, "reason", said.Refusal.Reason)
-			return said
-		}
+	if c.Status != identity.Verified || !e.policy.Decides || c.ByStaff {
+		return event, nil
 	}
-	if err == nil {
-		said.Called = true
-		err = e.Call(ctx, func(ctx context.Context) error { return e.cfg.Host.Notify(ctx, event) })
+	var refusal *attempt.Refusal
+	err = e.Call(ctx, func(ctx context.Context) (err error) {
+		refusal, err = e.cfg.Host.Decide(ctx, event)
+		return err
+	})
+	switch {
+	case err != nil:
+		return event, failedCall(c, event, false, err)
+	case refusal != nil:
+		e.Observe(ctx, Vetoed, "attempt", at.Attempt, "event", event.ID, "reason", refusal.Reason)
+		return event, &attempt.HostSaid{Call: c, Refusal: refusal}
 	}
-	if err != nil {
-		said.Err, said.Permanent = &callbackError{event, err}, errors.Is(err, errPermanent)
+	return event, nil
+}
+
+// notify tells the host of an event.
+func (e *Engine) notify(ctx context.Context, c *attempt.Call, event Event) *attempt.HostSaid {
+	if err := e.Call(ctx, func(ctx context.Context) error { return e.cfg.Host.Notify(ctx, event) }); err != nil {
+		return failedCall(c, event, true, err)
 	}
-	return said
+	return &attempt.HostSaid{Call: c, Called: true}
+}
+
+// failedCall is what the host has said if it returned an error.
+func failedCall(c *attempt.Call, event Event, called bool, err error) *attempt.HostSaid {
+	return &attempt.HostSaid{Call: c, Called: called, Err: &callbackError{event, err}, Permanent: errors.Is(err, errPermanent)}
 }
 
 // event is what the host is told.

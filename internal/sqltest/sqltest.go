@@ -5,11 +5,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,7 +44,7 @@ func SQLite(t testing.TB) *sql.DB {
 
 // SQLiteName is the data source name of a file, with what package sqlstore asks for.
 func SQLiteName(file string) string {
-	return "file:" + file + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+	return "file:" + file + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"
 }
 
 // Postgres returns a new database on a PostgreSQL server, which the first call starts.
@@ -50,6 +52,15 @@ func Postgres(t testing.TB) *sql.DB {
 	t.Helper()
 	postgres.start(t)
 	return Open(t, "pgx", postgres.database(t, "host=%s user=postgres dbname=%s", "postgres"))
+}
+
+// PostgresURL is the URL of a new database on that server, for another process.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	postgres.start(t)
+	name := postgres.database(t, "host=%s user=postgres dbname=%s", "postgres")
+	_, name, _ = strings.Cut(name, "dbname=")
+	return "postgres:///" + name + "?user=postgres&host=" + url.QueryEscape(postgres.dir)
 }
 
 // MariaDB returns a new database on a MariaDB server, which the first call starts.

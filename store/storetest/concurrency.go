@@ -45,7 +45,7 @@ func concurrencyCases() []testCase {
 			p.put("k", store.Write{Value: []byte("0"), Version: 1, TTL: far})
 			p.together(func(i int) error {
 				for n := range increments {
-					if err := p.increment(uint64(2 + i*increments + n)); err != nil {
+					if err := p.increment("k", uint64(2 + i*increments + n)); err != nil {
 						return err
 					}
 				}
@@ -54,6 +54,16 @@ func concurrencyCases() []testCase {
 			rec, err := p.store.Get(p.ctx, "k")
 			if want := strconv.Itoa(writers * increments); err != nil || string(rec.Value) != want {
 				p.fail("the counter is %q (error %v), want %s", rec.Value, err, want)
+			}
+		}},
+		{"Concurrent/no create that is replaced at once is a conflict", func(p *probe) {
+			for round := range 20 {
+				key := fmt.Sprint("new ", round)
+				p.together(func(i int) error { return p.increment(key, uint64(1+i)) })
+				rec, err := p.store.Get(p.ctx, key)
+				if want := strconv.Itoa(writers); err != nil || string(rec.Value) != want {
+					p.fail("the counter is %q (error %v), want %s", rec.Value, err, want)
+				}
 			}
 		}},
 		{"Concurrent/readers see whole records", func(p *probe) {
@@ -207,19 +217,21 @@ func (p *probe) wantOneWinner(key string, write func(i int) store.Write) {
 	}
 }
 
-// increment adds one to the number at k. Each time that it loses against another
+// increment adds one to the number at a key. Each time that it loses against another
 // goroutine, that one has won, so it cannot lose more often than there are wins.
-func (p *probe) increment(version uint64) error {
+func (p *probe) increment(key string, version uint64) error {
 	for range writers * increments {
-		rec, err := p.store.Get(p.ctx, "k")
+		rec, err := p.store.Get(p.ctx, key)
+		n := 0 // if there is none
+		if err == nil {
+			n, err = strconv.Atoi(string(rec.Value))
+		} else if errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
 		if err != nil {
 			return err
 		}
-		n, err := strconv.Atoi(string(rec.Value))
-		if err != nil {
-			return err
-		}
-		err = p.store.Put(p.ctx, "k", store.Write{
+		err = p.store.Put(p.ctx, key, store.Write{
 			Value: strconv.AppendInt(nil, int64(n)+1, 10), Replaces: rec.Version, Version: version, TTL: far,
 		})
 		if !errors.Is(err, store.ErrConflict) {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -408,6 +409,16 @@ func (f *flawed) Put(ctx context.Context, key string, w store.Write) error {
 	if f.is("answer lost") {
 		return errors.New("answer lost")
 	}
+	if f.is("create reads its version back") && w.Replaces == 0 {
+		f.mu.Unlock()
+		for range 10 {
+			yield()
+		}
+		f.mu.Lock()
+		if f.records[f.key(key)].version != w.Version {
+			return store.ErrConflict
+		}
+	}
 	return nil
 }
 
@@ -615,4 +626,42 @@ func (f *flawed) Due(ctx context.Context, limit int) ([]string, error) {
 		return f.last, nil
 	}
 	return keys, nil
+}
+
+type flawedTx struct{}
+
+// Transact keeps what there was, for nobody else writes meanwhile.
+func (f *flawed) Transact(ctx context.Context, do func(context.Context) error) (err error) {
+	if err := ctx.Err(); err != nil && !f.is("transaction after the end of its context") {
+		return err
+	}
+	if ctx.Value(flawedTx{}) != nil && !f.is("transaction within another is its own") {
+		return do(ctx)
+	}
+	f.mu.Lock()
+	before := maps.Clone(f.records)
+	f.mu.Unlock()
+	undo := func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.records = before
+	}
+	done := false
+	defer func() {
+		if !done && !f.is("transaction survives a panic") {
+			undo()
+		}
+	}()
+	err = do(context.WithValue(ctx, flawedTx{}, true))
+	done = true
+	if ctx.Value(flawedTx{}) != nil {
+		return err // and another's undoing does not reach what it has done
+	}
+	if err != nil && !f.is("transaction is not undone") && !f.is("transaction within another is its own") || f.is("transaction is not committed") {
+		undo()
+	}
+	if f.is("transaction loses the error") {
+		return nil
+	}
+	return err
 }

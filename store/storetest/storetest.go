@@ -39,8 +39,8 @@ type Harness struct {
 }
 
 // Run runs every case as a subtest, each on a store of its own from open. What
-// open starts, it stops in t.Cleanup. The cases of Watch try nothing with a store
-// that is no [store.Notifier]. Run it with the race detector as well.
+// open starts, it stops in t.Cleanup. The cases of Watch and Transact try nothing
+// with a store that is no [store.Notifier] or [store.Transactor]. Run it with the race detector as well.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	for _, c := range cases() {
@@ -51,7 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 }
 
 func cases() []testCase {
-	return slices.Concat(recordCases(), repeatCases(), dueCases(), timeCases(), inputCases(), contextCases(), concurrencyCases(), modelCases(), watchCases(), faultCases())
+	return slices.Concat(recordCases(), repeatCases(), dueCases(), timeCases(), inputCases(), contextCases(), concurrencyCases(), modelCases(), watchCases(), transactCases(), faultCases())
 }
 
 type testCase struct {

@@ -139,6 +139,7 @@ var flaws = []struct{ flaw, found string }{
 	{"context cause only", "Context/Get past its deadline"},
 	{"context error not wrapped", "Context/Due cancelled"},
 	{"context ignored", "Context/Delete cancelled"},
+	{"create reads its version back", "Concurrent/no create that is replaced at once is a conflict"},
 	{"create overwrites", "Put/create conflicts with a record"},
 	{"Delete by prefix", "Delete/touches no other key"},
 	{"Delete does nothing", "Delete/removes"},
@@ -247,6 +248,12 @@ var flaws = []struct{ flaw, found string }{
 	{"versions must rise", "Put/a version may be lower than the last"},
 	{"versions of 32 bits", "Put/versions of all 64 bits"},
 	{"versions of 63 bits", "Put/versions that an int64 takes for a sign"},
+	{"transaction is not committed", "Transact/commits"},
+	{"transaction is not undone", "Transact/undoes"},
+	{"transaction loses the error", "Transact/tells of conflicts"},
+	{"transaction survives a panic", "Transact/undoes what panics"},
+	{"transaction within another is its own", "Transact/is part of another"},
+	{"transaction after the end of its context", "Transact/begins nothing once its context has ended"},
 }
 
 // The suite finds every flaw, and every case has a flaw to find.

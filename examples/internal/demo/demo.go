@@ -19,15 +19,16 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// Config is what the app needs. All fields but CallbackURL, RefuseUnder and Adjust are
+// Config is what the app needs. All fields but Effect, CallbackURL, RefuseUnder and Adjust are
 // required.
 type Config struct {
 	PublicURL   string // origin of the app, as browsers and the provider see it
 	Providers   []identity.Provider
 	Store       store.Store
-	Keys        [][]byte // for the kit and for session cookies
-	CallbackURL string   // where callbacks are posted, too; empty: nowhere
-	RefuseUnder int      // whoever is younger, in years, is refused; 0: nobody
+	Keys        [][]byte                                    // for the kit and for session cookies
+	Effect      func(context.Context, okidhttp.Event) error // what a callback writes first; nil: nothing
+	CallbackURL string                                      // where callbacks are posted, too; empty: nowhere
+	RefuseUnder int                                         // whoever is younger, in years, is refused; 0: nobody
 	Out         io.Writer
 	Log         *slog.Logger
 	Adjust      func(*okidhttp.Config) // has the last word on how the kit works; nil: nobody has
@@ -53,7 +54,7 @@ func New(cfg Config) (*App, error) {
 	for _, p := range cfg.Providers[1:] {
 		a.others = append(a.others, p.Name())
 	}
-	r := newReporter(cfg.Out, cfg.CallbackURL)
+	r := newReporter(cfg.Effect, cfg.Out, cfg.CallbackURL)
 
 	kitConfig := okidhttp.Config{
 		Providers:    cfg.Providers,

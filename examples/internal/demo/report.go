@@ -15,8 +15,10 @@ import (
 	"github.com/okidkit/okidkit/okidhttp"
 )
 
-// reporter tells of callbacks: as a line of JSON, and at a URL if there is one.
+// reporter tells of callbacks: in the database if there is one, as a line of JSON, and at a URL if
+// there is one.
 type reporter struct {
+	effect func(context.Context, okidhttp.Event) error // nil: nothing
 	mu     sync.Mutex
 	out    io.Writer
 	url    string
@@ -24,8 +26,8 @@ type reporter struct {
 }
 
 // newReporter writes to out, and posts to callbackURL unless that is empty.
-func newReporter(out io.Writer, callbackURL string) *reporter {
-	return &reporter{out: out, url: callbackURL, client: http.Client{
+func newReporter(effect func(context.Context, okidhttp.Event) error, out io.Writer, callbackURL string) *reporter {
+	return &reporter{effect: effect, out: out, url: callbackURL, client: http.Client{
 		Timeout: 8 * time.Second,
 		// Following one would drop the body, and take a log-in page's 200 for an
 		// answer.
@@ -36,6 +38,11 @@ func newReporter(out io.Writer, callbackURL string) *reporter {
 // report is every callback of the app. A real one would write to the database,
 // with the event's ID as the key that makes a second time harmless.
 func (r *reporter) report(ctx context.Context, e okidhttp.Event) error {
+	if r.effect != nil {
+		if err := r.effect(ctx, e); err != nil {
+			return err
+		}
+	}
 	line, err := json.Marshal(struct {
 		Callback string `json:"callback"`
 		EventID  string `json:"event_id"`
