@@ -93,9 +93,11 @@ func TestTellInATransaction(t *testing.T) {
 		calls  int
 		err    error
 	}{
-		"committed":                    {func(_ int, commit func() error) error { return commit() }, 1, nil},
-		"the answer is lost":           {func(_ int, commit func() error) error { return errors.Join(commit(), errLost) }, 1, nil},
-		"rolled back twice":            {func(n int, commit func() error) error { return map[bool]func() error{true: commit, false: func() error { return errLost }}[n > 2]() }, 3, nil},
+		"committed":          {func(_ int, commit func() error) error { return commit() }, 1, nil},
+		"the answer is lost": {func(_ int, commit func() error) error { return errors.Join(commit(), errLost) }, 1, nil},
+		"rolled back twice": {func(n int, commit func() error) error {
+			return map[bool]func() error{true: commit, false: func() error { return errLost }}[n > 2]()
+		}, 3, nil},
 		"rolled back, and nobody asks": {func(int, func() error) error { return errLost }, maxTransactions, ErrStore},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,7 +45,7 @@ func concurrencyCases() []testCase {
 			p.put("k", store.Write{Value: []byte("0"), Version: 1, TTL: far})
 			p.together(func(i int) error {
 				for n := range increments {
-					if err := p.increment("k", uint64(2 + i*increments + n)); err != nil {
+					if err := p.increment("k", uint64(2+i*increments+n)); err != nil {
 						return err
 					}
 				}
