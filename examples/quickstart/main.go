@@ -17,13 +17,16 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/okidkit/okidkit/examples/internal/demo"
 	"github.com/okidkit/okidkit/getid"
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/identity/names"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
+	"github.com/okidkit/okidkit/okidhttp"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -66,6 +69,17 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	})
 }
 
+// isTheirName refuses whoever logged in with a given and a family name and shows a document with
+// another one. A single word is a nickname, which says nothing.
+func isTheirName(_ context.Context, e okidhttp.Event) error {
+	account := names.Name{Given: e.Subject}
+	document := names.Name{Given: e.Verification.FirstName, Family: e.Verification.LastName}
+	if strings.Contains(e.Subject, " ") && names.Compare(account, document).Grade < names.Likely {
+		return okidhttp.Refuse("name_mismatch")
+	}
+	return nil
+}
+
 // serve serves the app on addr until ctx ends. The configurations say where the
 // providers are, instead of at the real ones' addresses.
 func serve(ctx context.Context, addr string, out io.Writer, okidCfg okid.Config, getidCfg getid.Config) error {
@@ -93,6 +107,10 @@ func serve(ctx context.Context, addr string, out io.Writer, okidCfg okid.Config,
 		Keys:      [][]byte{key},
 		Out:       out,
 		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Adjust: func(c *okidhttp.Config) {
+			c.Decide = isTheirName
+			c.Texts = map[string]map[string]string{"en": {"name_mismatch": "The name on the document is not the one that you logged in with."}}
+		},
 	})
 	if err != nil {
 		return err
