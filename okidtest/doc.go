@@ -10,15 +10,10 @@
 //	err = fake.Start() // or mount it: it is an http.Handler
 //	defer fake.Close()
 //
-//	provider, err := okid.New(okid.Config{
-//		APIKey:         okidtest.DefaultAPIKey,
-//		WebhookSecrets: []string{okidtest.DefaultWebhookSecret},
-//		APIURL:         fake.URL(),
-//		FrontendURL:    fake.URL(),
-//		SDKURL:         fake.SDKURL(),
-//	})
+//	provider, err := okid.New(fake.ProviderConfig())
 //
-// A test then plays the user's part, or opens [OKID.FlowURL] in a browser:
+// A test then lets a user of the app be verified ([OKID.VerifyUser]), plays the user's part step
+// by step, or opens [OKID.FlowURL] in a browser:
 //
 //	id, err := fake.Begin(processToken)                // sends verification.started
 //	err = fake.Complete(id, okidtest.Passport(now))    // sends verification.completed

@@ -83,13 +83,7 @@ type shop struct {
 // newShop is all that the shop needs of the kit.
 func newShop(origin string, fake *okidtest.OKID) (*shop, error) {
 	s := &shop{accounts: map[string]names.Name{}}
-	provider, err := okid.New(okid.Config{
-		APIKey:         okidtest.DefaultAPIKey,
-		WebhookSecrets: []string{okidtest.DefaultWebhookSecret},
-		APIURL:         fake.URL(),
-		FrontendURL:    fake.URL(),
-		SDKURL:         fake.SDKURL(),
-	})
+	provider, err := okid.New(fake.ProviderConfig())
 	if err != nil {
 		return nil, err
 	}
