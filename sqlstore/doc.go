@@ -29,10 +29,11 @@
 //	},
 //
 // However often processes die, and however often an event is told, the write is there once. The
-// database must let the kit have a connection beside that of the transaction. With SQLite, a
-// callback that writes by Tx must not write by another connection as well, which would wait for
-// it; and a transaction that reads before it writes is tried again if somebody else has written
-// in between.
+// database must let the kit have a connection beside that of the transaction, in which nothing
+// happens but what the callback does by Tx: what it does with the kit, such as an Erase, stands by
+// itself. With SQLite, a callback that has written by Tx must do nothing of that kind, nor write by
+// another connection, which would wait for it; and a transaction that reads before it writes is
+// tried again if somebody else has written in between.
 //
 // # What is kept
 //

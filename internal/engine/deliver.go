@@ -156,11 +156,10 @@ func (e *Engine) Erase(ctx context.Context, of attempt.SubjectHash) error {
 // Watch returns a channel that tells of changes to a subject's record until ctx is done,
 // and nil if the store tells of none.
 func (e *Engine) Watch(ctx context.Context, of attempt.SubjectHash) <-chan struct{} {
-	n, ok := e.cfg.Store.(store.Notifier)
-	if !ok {
+	if e.notifier == nil {
 		return nil
 	}
-	changed, err := n.Watch(ctx, of.Key())
+	changed, err := e.notifier.Watch(ctx, of.Key())
 	if err != nil {
 		return nil // whoever watches looks more often
 	}

@@ -47,7 +47,9 @@ type Engine struct {
 	policy    attempt.Policy
 	keys      seal.Keyring
 	providers map[string]identity.Provider
-	wake      chan struct{} // tells Run that there is work; holds one signal
+	notifier  store.Notifier   // nil: none
+	together  store.Transactor // nil: none
+	wake      chan struct{}    // tells Run that there is work; holds one signal
 	questions *quota
 	starts    Turns
 	*Log
@@ -64,6 +66,10 @@ func New(cfg Config) *Engine {
 		questions: newQuota(),
 		starts:    Turns{AtOnce: 1, Most: maxStartCrowd},
 		Log:       cfg.Log,
+	}
+	e.notifier, _ = cfg.Store.(store.Notifier)
+	if t, ok := cfg.Store.(store.Transactor); ok {
+		e.together, e.cfg.Store = t, apart{cfg.Store}
 	}
 	e.policy.Sealer = cfg.Keys
 	e.policy.NewOwner = func() int64 { return int64(randomNonZero()) }

@@ -21,9 +21,9 @@ var errUndone = errors.New("undone")
 func (e *Engine) tell(ctx, calls context.Context, at attempt.Address, s *Snapshot, c *attempt.Call) (in *attempt.HostSaid, todo attempt.Todo, written *Snapshot, err error) {
 	event, in := e.decide(calls, at, s, c)
 	if in == nil {
-		if transactor, ok := e.cfg.Store.(store.Transactor); ok {
+		if e.together != nil {
 			t := telling{Engine: e, at: at, call: c, event: event}
-			written, err = t.transact(ctx, calls, transactor, s)
+			written, err = t.transact(ctx, calls, s)
 			return t.said, t.todo, written, err
 		}
 		in = e.notify(calls, c, event)
@@ -44,11 +44,11 @@ type telling struct {
 
 // transact tells the host and writes what comes of it together, and tries again if the transaction
 // fails. It returns the record as it was written.
-func (t *telling) transact(ctx, calls context.Context, transactor store.Transactor, s *Snapshot) (written *Snapshot, err error) {
+func (t *telling) transact(ctx, calls context.Context, s *Snapshot) (written *Snapshot, err error) {
 	for range maxTransactions {
 		written = nil
-		err = transactor.Transact(ctx, func(tx context.Context) (err error) {
-			host, cancel := context.WithCancel(tx)
+		err = t.together.Transact(ctx, func(tx context.Context) (err error) {
+			host, cancel := context.WithCancel(context.WithValue(tx, apartKey{}, ctx))
 			defer cancel()
 			defer context.AfterFunc(calls, cancel)()
 			if t.said = t.notify(host, t.call, t.event); t.said.Err != nil {
@@ -82,3 +82,39 @@ func (e *Engine) committed(ctx context.Context, at attempt.Address, written *Sna
 	s, err := e.Load(ctx, at.Subject)
 	return err == nil && s.version == written.version
 }
+
+// apart keeps what the host does with the kit while it is told of something out of the transaction
+// in which it is told: an Erase in a callback, say, stands whatever becomes of the callback. The
+// context of a callback carries, at apartKey, one without the transaction.
+type apart struct{ store.Store }
+
+type apartKey struct{}
+
+func (s apart) Get(ctx context.Context, key string) (store.Record, error) {
+	return s.Store.Get(outside(ctx), key)
+}
+
+func (s apart) Put(ctx context.Context, key string, w store.Write) error {
+	return s.Store.Put(outside(ctx), key, w)
+}
+
+func (s apart) Delete(ctx context.Context, key string) error {
+	return s.Store.Delete(outside(ctx), key)
+}
+
+// outside is a context outside the transaction of the callback whose context it is, if it is one.
+func outside(ctx context.Context) context.Context {
+	values, ok := ctx.Value(apartKey{}).(context.Context)
+	if !ok {
+		return ctx
+	}
+	return outsideContext{ctx, values}
+}
+
+// outsideContext ends with one context and has the values of another.
+type outsideContext struct {
+	context.Context
+	values context.Context
+}
+
+func (c outsideContext) Value(key any) any { return c.values.Value(key) }

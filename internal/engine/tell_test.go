@@ -61,10 +61,19 @@ func (l *ledger) Put(ctx context.Context, key string, w store.Write) error {
 	return nil
 }
 
+func (l *ledger) Delete(ctx context.Context, key string) error {
+	if tx, ok := ctx.Value(ledgerKey{}).(*ledgerTx); ok {
+		tx.put = func() error { return l.Store.Delete(context.WithoutCancel(ctx), key) }
+		return nil
+	}
+	return l.Store.Delete(ctx, key)
+}
+
 // writer is a host that writes each event in the transaction.
 type writer struct {
 	*host
-	during func() // while it is told
+	during func()                // while it is told
+	within func(context.Context) // the same, with the context of the callback
 }
 
 func (w *writer) Notify(ctx context.Context, e Event) error {
@@ -73,6 +82,9 @@ func (w *writer) Notify(ctx context.Context, e Event) error {
 	}
 	if w.during != nil {
 		w.during()
+	}
+	if w.within != nil {
+		w.within(ctx)
 	}
 	return w.host.Notify(ctx, e)
 }
@@ -149,6 +161,18 @@ func TestTellIsUndone(t *testing.T) {
 	_, err = w.webhook(at, identity.Verified, "")
 	assert.ErrorIs(t, err, ErrGone)
 	assert.Empty(t, l.effects)
+
+	// An erasure by the callback itself stands.
+	w, l, h = newLedgerWorld(t)
+	at = w.start("dora")
+	h.within = func(ctx context.Context) { require.NoError(t, w.Erase(ctx, at.Subject)) }
+	_, err = w.webhook(at, identity.Verified, "")
+	assert.ErrorIs(t, err, ErrGone)
+	assert.Empty(t, l.effects)
+	assert.False(t, w.open("dora"))
+	s, err := w.Load(t.Context(), at.Subject)
+	require.NoError(t, err)
+	assert.Empty(t, s.Attempts)
 }
 
 // A denial that comes while the host is told is settled after that: what the host has written
