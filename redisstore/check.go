@@ -15,16 +15,16 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// What [Store.Check] finds while the store works all the same.
+// What [Store.Check] finds while the store works all the same. Each wraps [store.ErrDegraded].
 var (
 	// ErrEviction: a server may throw records away when its memory is full, or does
 	// not tell. Users may then have to verify themselves again. The remedy is
 	// "maxmemory-policy noeviction" in the server's configuration.
-	ErrEviction = errors.New("server may evict records")
+	ErrEviction = fmt.Errorf("server may evict records: %w", store.ErrDegraded)
 	// ErrNoSignals: the user of the client has no right to publish or to subscribe. Nobody
 	// hears of changes by Watch, so that a live status, for instance, follows by polling
 	// alone. The remedy is the channels with the store's prefix and the commands of Pub/Sub.
-	ErrNoSignals = errors.New("server refuses signals")
+	ErrNoSignals = fmt.Errorf("server refuses signals: %w", store.ErrDegraded)
 )
 
 // Check tells whether the store can work, for a readiness probe. It asks the

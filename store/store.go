@@ -15,6 +15,9 @@ var (
 	ErrNotFound = errors.New("store: record not found")
 	// ErrConflict: the record is not at the version that the write replaces.
 	ErrConflict = errors.New("store: record was changed by somebody else")
+	// ErrDegraded: the store works, at a risk. A store may have a method
+	// Check(context.Context) error, whose error wraps it if there is no worse problem.
+	ErrDegraded = errors.New("store: works at a risk")
 	// ErrInvalid: the call is one that no store carries out. It is the caller's
 	// mistake, and nothing was read or written.
 	ErrInvalid = errors.New("store: invalid call")

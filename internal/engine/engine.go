@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -47,9 +48,11 @@ type Engine struct {
 	policy    attempt.Policy
 	keys      seal.Keyring
 	providers map[string]identity.Provider
-	notifier  store.Notifier   // nil: none
-	together  store.Transactor // nil: none
-	wake      chan struct{}    // tells Run that there is work; holds one signal
+	notifier  store.Notifier                            // nil: none
+	together  store.Transactor                          // nil: none
+	checker   interface{ Check(context.Context) error } // nil: none
+	canary    atomic.Uint64                             // version of the canary that was there first; 0: not seen yet
+	wake      chan struct{}                             // tells Run that there is work; holds one signal
 	questions *quota
 	starts    Turns
 	*Log
@@ -68,6 +71,7 @@ func New(cfg Config) *Engine {
 		Log:       cfg.Log,
 	}
 	e.notifier, _ = cfg.Store.(store.Notifier)
+	e.checker, _ = cfg.Store.(interface{ Check(context.Context) error })
 	if t, ok := cfg.Store.(store.Transactor); ok {
 		e.together, e.cfg.Store = t, apart{cfg.Store}
 	}
