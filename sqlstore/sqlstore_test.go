@@ -29,14 +29,27 @@ type database struct {
 }
 
 var databases = map[string]database{
-	"SQLite":                    {SQLite, sqltest.SQLite},
-	"PostgreSQL":                {Postgres, func(t testing.TB) *sql.DB { testenv.Long(t); return sqltest.Postgres(t) }},
-	"MariaDB":                   {MySQL, func(t testing.TB) *sql.DB { testenv.Long(t); return sqltest.MariaDB(t, "") }},
-	"MariaDB, rows found count": {MySQL, func(t testing.TB) *sql.DB { testenv.Long(t); return sqltest.MariaDB(t, "?clientFoundRows=true") }},
+	"SQLite":     {SQLite, sqltest.SQLite},
+	"PostgreSQL": {Postgres, func(t testing.TB) *sql.DB { testenv.Long(t); return sqltest.Postgres(t) }},
+	"MariaDB":    {MySQL, func(t testing.TB) *sql.DB { testenv.Long(t); return sqltest.MariaDB(t, "") }},
+	"MariaDB, rows found count": {MySQL, func(t testing.TB) *sql.DB {
+		testenv.Long(t)
+		withoutRaceDetector(t)
+		return sqltest.MariaDB(t, "?clientFoundRows=true")
+	}},
 	"MariaDB, text protocol": {MySQL, func(t testing.TB) *sql.DB {
 		testenv.Long(t)
+		withoutRaceDetector(t)
 		return sqltest.MariaDB(t, "?interpolateParams=true&parseTime=true&loc=Local&time_zone=%27%2B05%3A00%27")
 	}},
+}
+
+// withoutRaceDetector skips what takes long with it, and tries nothing that it has not seen.
+func withoutRaceDetector(t testing.TB) {
+	t.Helper()
+	if testenv.RaceDetector {
+		t.Skip("skipped: takes long with the race detector")
+	}
 }
 
 // each runs a test on every database that there is here.
@@ -57,6 +70,9 @@ func (d database) migrated(t testing.TB, db *sql.DB, opts ...Option) *Store {
 
 func TestStore(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
+		if d.dialect == SQLite {
+			withoutRaceDetector(t) // which looks at the database itself, too, since that is Go
+		}
 		db := d.open(t) // once, since making a database takes its time
 		n := 0
 		storetest.Run(t, func(t *testing.T) storetest.Harness {
