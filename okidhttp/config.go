@@ -49,7 +49,7 @@ import (
 //
 // # Pages and redirects
 //
-// [Config.AfterSuccess], [Config.AfterError], [Config.Brand], [Config.Language],
+// [Config.AfterSuccess], [Config.AfterError], [Config.ReturnURLs], [Config.Brand], [Config.Language],
 // [Config.Texts], [Config.Pages], [Config.LoginURL] and [Config.Unauthorized].
 //
 // # Limits and times
@@ -210,6 +210,11 @@ type Config struct {
 	// host's, or a URL, as browsers see it. If empty, "/", and the kit's own page, which
 	// offers another try.
 	AfterSuccess, AfterError string
+
+	// ReturnURLs are places outside this site to which return_to may lead, too: exactly these,
+	// such as "com.example.app:/verified" of a native app, or a page of another site of yours.
+	// Coming there proves nothing. If empty, return_to leads to pages of this site alone.
+	ReturnURLs []string
 
 	// Brand is the name, color and logo that the pages show. If zero, none.
 	Brand Brand
@@ -398,6 +403,12 @@ func (c *Config) complete() error {
 	for name, target := range map[string]string{"AfterSuccess": c.AfterSuccess, "AfterError": c.AfterError, "LoginURL": c.LoginURL} {
 		if target != "" && !isTarget(target) {
 			problem("%s is neither a path that begins with one slash nor an http(s) URL", name)
+		}
+	}
+
+	for i, u := range c.ReturnURLs {
+		if !isReturnURL(u) {
+			problem("ReturnURLs[%d] is neither an https URL nor one with the scheme of an app", i)
 		}
 	}
 

@@ -53,7 +53,7 @@ func New(cfg Config) (*Kit, error) {
 	k := &Kit{
 		cfg:       cfg,
 		keys:      keys,
-		mount:     &mount{publicURL, cfg.PublicURL},
+		mount:     &mount{publicURL, cfg.PublicURL, slices.Clone(cfg.ReturnURLs)},
 		providers: cfg.Providers,
 		texts:     text.New(cfg.Texts),
 		csrf:      http.NewCrossOriginProtection(),

@@ -12,6 +12,8 @@ import (
 type mount struct {
 	publicURL *url.URL // Config.PublicURL
 	base      string   // the same
+	// returnURLs are Config.ReturnURLs.
+	returnURLs []string
 }
 
 // url returns a URL under the mount. The query has names and values by turns, of which

@@ -3,6 +3,7 @@ package okidhttp
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -10,7 +11,8 @@ import (
 const maxReturnTo = 2048
 
 // returnTo is the path, query and fragment of a page of the host's that a user
-// may be sent to, made anew from what s says, or "" if s may lead anywhere else.
+// may be sent to, made anew from what s says, or "" if s may lead anywhere else. One of
+// Config.ReturnURLs is taken as it is.
 //
 // A browser reads an address more generously than net/url: it takes backslashes
 // for slashes, skips tabs and newlines, and resolves dot segments, also written
@@ -19,6 +21,9 @@ const maxReturnTo = 2048
 func (m *mount) returnTo(s string) string {
 	if s == "" || len(s) > 4*maxReturnTo {
 		return ""
+	}
+	if slices.Contains(m.returnURLs, s) {
+		return s
 	}
 	for _, c := range []byte(s) {
 		if c <= ' ' || c == '\\' || c >= 0x7f {
@@ -54,6 +59,25 @@ func (m *mount) returnTo(s string) string {
 		return out
 	}
 	return ""
+}
+
+// isReturnURL accepts what Config.ReturnURLs may list: a web page, or a URL with a scheme that an
+// app has claimed, and none that a browser runs or reads by itself.
+func isReturnURL(s string) bool {
+	u, err := url.Parse(s)
+	isOdd := func(c rune) bool { return c <= ' ' || c == '\\' || c >= 0x7f }
+	if err != nil || u.User != nil || len(s) > maxReturnTo || strings.ContainsFunc(s, isOdd) {
+		return false
+	}
+	switch u.Scheme {
+	case "", "javascript", "vbscript", "data", "blob", "file", "filesystem", "about", "view-source", "ws", "wss", "ftp", "intent":
+		return false
+	case "https":
+		return u.Host != ""
+	case "http":
+		return isLoopback(u.Hostname())
+	}
+	return true
 }
 
 // wanted is the page that the query of a request to the kit names: as return_to in the

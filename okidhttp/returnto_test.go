@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/okidkit/okidkit/identity"
 )
 
 func TestReturnTo(t *testing.T) {
@@ -107,4 +109,22 @@ func FuzzReturnTo(f *testing.F) {
 		require.False(t, strings.HasPrefix(u.Path, "//"), "%q", u.Path)
 		require.Equal(t, out, k.returnTo(out), "letting it through again changes nothing")
 	})
+}
+
+// Places outside the site are those that the host lists, exactly, from the start of a verification
+// to its end.
+func TestReturnURLs(t *testing.T) {
+	const app, site = "com.example.app:/verified", "https://m.example.com/done?a=b"
+	w := newWorld(t, func(c *Config) { c.ReturnURLs = []string{app, site} })
+	for s, want := range map[string]string{
+		app: app, site: site, "/members": "/members", app + "?x=1": "", "com.example.app:/other": "", "COM.example.app:/verified": "",
+		"https://m.example.com/done": "", "https://m.example.com/done?a=b#c": "", "other.app:/verified": "",
+	} {
+		assert.Equal(t, want, w.kit.mount.returnTo(s), s)
+	}
+	assert.Contains(t, w.get("alice", "/verify/page?return_to="+url.QueryEscape(app)).Body.String(), `name="return_to" value="`+app+`"`)
+	a := w.start("alice", "return_to", app).Attempt
+	require.Equal(t, 200, w.webhook(notice{Reference: a, ID: "v1", Status: identity.Verified}))
+	assert.Equal(t, app, w.get("alice", "/verify/success?attempt="+a).Header().Get("Location"))
+	assert.Equal(t, site, w.get("alice", "/verify/page?return_to="+url.QueryEscape(site)).Header().Get("Location"))
 }
