@@ -73,8 +73,11 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// Migrate makes the table, if it is not there yet. It needs rights that the rest of the store does
-// not need.
+// migrateTries is how often a statement of the DDL is tried again.
+const migrateTries = 10
+
+// Migrate makes the table, if it is not there yet. Several processes may do so at once. It needs
+// rights that the rest of the store does not need.
 func (s *Store) Migrate(ctx context.Context) error {
 	file, err := DDL.ReadFile(s.dialect.ddl)
 	if err != nil {
@@ -93,8 +96,16 @@ func (s *Store) Migrate(ctx context.Context) error {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if _, err := s.db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("sqlstore: migrate: %w", err)
+		// Of two processes that make a table at once, PostgreSQL fails one, though it was told
+		// not to mind.
+		_, err := s.db.ExecContext(ctx, statement)
+		for range migrateTries {
+			if err != nil {
+				_, err = s.db.ExecContext(ctx, statement)
+			}
+		}
+		if err != nil {
+			return failed("migrate", err)
 		}
 	}
 	return nil

@@ -97,11 +97,16 @@ func TestNewNamesEveryProblem(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		db := d.open(t)
-		a := d.migrated(t, db)
-		require.NoError(t, a.Migrate(t.Context()))
+		a, err := New(db, d.dialect)
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() { assert.NoError(t, a.Migrate(t.Context())) })
+		}
+		all.Wait()
 		b := d.migrated(t, db, WithPrefix("staging_"))
 		require.NoError(t, a.Put(t.Context(), "key", store.Write{Version: 1, TTL: time.Hour}))
-		_, err := b.Get(t.Context(), "key")
+		_, err = b.Get(t.Context(), "key")
 		assert.ErrorIs(t, err, store.ErrNotFound)
 		assert.NoError(t, a.Check(t.Context()))
 		assert.NoError(t, a.Check(t.Context()), "again")

@@ -75,7 +75,13 @@ func (d *database) migrate(ctx context.Context) error {
 	if err := d.store.Migrate(ctx); err != nil {
 		return err
 	}
-	_, err := d.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS host_effects (event_id varchar(64), subject varchar(128), callback varchar(16))")
+	var err error
+	for range 10 { // another replica may be making it, which PostgreSQL minds
+		_, err = d.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS host_effects (event_id varchar(64), subject varchar(128), callback varchar(16))")
+		if err == nil {
+			return nil
+		}
+	}
 	return err
 }
 
