@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,8 +48,11 @@ func TestCanary(t *testing.T) {
 			}
 		}
 	}
+	var mu sync.Mutex
 	var told []string
 	w.host.failing(func(e Event) error {
+		mu.Lock()
+		defer mu.Unlock() // the worker tells of several attempts at once
 		told = append(told, fmt.Sprintf("%+v", e))
 		v := e.Verification
 		everything := fmt.Sprint(e.Subject, e.Metadata, v.FirstName, v.LastName, v.DocumentNumber, v.DateOfBirth)

@@ -300,6 +300,8 @@ func newExploration(t *testing.T, s scenario, b bug) *exploration {
 			c.Providers = []identity.Provider{exploredProvider{w.provider, x}}
 			c.Async, c.ConfirmByFetch = s.async, s.confirm
 			c.RecheckVerified = -1 // so that nothing is due in the end
+			// So that no real time passes for the kit on a machine that pauses.
+			c.Lease, c.CallbackTimeout = exploredLease, exploredLease
 			c.RequireReturn = s.mustReturn
 			callbacks := map[identity.Status]*func(context.Context, Event) error{
 				identity.Started: &c.OnStarted, identity.Review: &c.OnReview, identity.Verified: &c.OnVerified,
@@ -467,12 +469,14 @@ func (x *exploration) advance() bool {
 // mayFail reports whether one more step may fail.
 func (x *exploration) mayFail() bool { return x.left.faults > 0 && x.left.all > 0 }
 
+const exploredLease = 5 * time.Minute
+
 // leap is the passing of more time than any lease lasts.
 func (x *exploration) leap() {
-	x.tell("two minutes pass")
+	x.tell("six minutes pass")
 	x.left.leaps--
 	x.left.all--
-	x.clock.add(2 * time.Minute)
+	x.clock.add(exploredLease + time.Minute)
 	for _, p := range x.processes {
 		if p.begun && !p.done {
 			p.late = true
