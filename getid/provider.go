@@ -4,13 +4,13 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/wire"
 )
 
 // Name is what [Provider.Name] returns.
@@ -48,6 +48,9 @@ var (
 // Name is "getid".
 func (p *Provider) Name() string { return Name }
 
+// EchoesReference is false: nothing of ours ever reaches Checkin.com.
+func (p *Provider) EchoesReference() bool { return false }
+
 // DisplayName is "GetID".
 func (p *Provider) DisplayName() string { return "GetID" }
 
@@ -57,9 +60,6 @@ func (p *Provider) DisplayName() string { return "GetID" }
 func (p *Provider) Start(context.Context, identity.StartRequest) (identity.Session, error) {
 	return identity.Session{ExpiresAt: p.now().Add(p.sessionTime)}, nil
 }
-
-// locales is a language and what may follow it: "nl", "pt-BR", "zh_Hant_TW".
-var locales = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}$`)
 
 // SDK says how a page starts the sign-up flow; onComplete gets data.ocr, which is
 // what [Provider.VerifyClaim] takes. A locale that is not a language tag is
@@ -71,17 +71,14 @@ var locales = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}$`)
 //
 // Source: https://dev.checkin.com/docs/dataflow.
 func (p *Provider) SDK(_ identity.Session, locale string) identity.SDK {
-	if !locales.MatchString(locale) {
-		locale = DefaultLocale
-	}
-	sdk := identity.SDK{Config: map[string]any{"locale": locale}, Boot: boot}
+	sdk := identity.SDK{Config: map[string]any{"locale": wire.Locale(locale, DefaultLocale)}, Boot: boot}
 	if p.scriptURL != nil {
-		script := origin(p.scriptURL)
+		script := wire.Origin(p.scriptURL)
 		sdk.ScriptURL = p.scriptURL.String()
 		sdk.Sources = identity.Sources{
 			Script:  []string{script},
 			Style:   []string{script},
-			Connect: slices.Compact([]string{script, origin(p.baseURL)}),
+			Connect: slices.Compact([]string{script, wire.Origin(p.baseURL)}),
 			Frame:   []string{script},
 			Image:   []string{script},
 		}
@@ -111,5 +108,3 @@ const boot = `function (config, onComplete, onError) {
   if (window.checkin && window.checkin.dataFlow) begin(window.checkin);
   else window.onCheckinLoad = begin;
 }`
-
-func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
-	"unicode/utf8"
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/strictjson"
+	"github.com/okidkit/okidkit/internal/wire"
 )
 
 // The words of [Result.Status]: how far the processing is.
@@ -119,8 +118,8 @@ func (r Result) Verification() identity.Verification {
 		FirstName:      unlessLong(r.Attributes.FirstName),
 		LastName:       unlessLong(r.Attributes.LastName),
 		DateOfBirth:    r.Attributes.DateOfBirth,
-		Nationality:    unlessNoCode(r.Attributes.Nationality),
-		IssuingCountry: unlessNoCode(r.Attributes.IssueCountry),
+		Nationality:    wire.Country(r.Attributes.Nationality),
+		IssuingCountry: wire.Country(r.Attributes.IssueCountry),
 		Concerns:       r.Concerns,
 	}
 	if numbers := r.Attributes.DocumentNumbers; len(numbers) > 0 {
@@ -149,15 +148,6 @@ func unlessLong(text string) string {
 		return ""
 	}
 	return text
-}
-
-var countryCode = regexp.MustCompile(`^[A-Z]{3}$`)
-
-func unlessNoCode(country string) string {
-	if !countryCode.MatchString(country) {
-		return ""
-	}
-	return country
 }
 
 // Fetch is [Provider.Result] in the words that all providers share. It never
@@ -261,9 +251,9 @@ func readResult(root *strictjson.Value) (Result, error) {
 	return Result{
 		Status:    text(data.Get("status")),
 		Verdict:   text(results.Get("status")),
-		Concerns:  list(results.Get("concerns"), readConcern),
-		Checks:    list(data.Get("checks"), readCheck),
-		Documents: list(data.Get("documents"), readDocument),
+		Concerns:  wire.List(results.Get("concerns"), readConcern),
+		Checks:    wire.List(data.Get("checks"), readCheck),
+		Documents: wire.List(data.Get("documents"), readDocument),
 		Metadata: Metadata{
 			Platform:  text(metadata.Get("platform")),
 			IPAddress: text(metadata.Get("ipAddress")),
@@ -277,25 +267,25 @@ func readResult(root *strictjson.Value) (Result, error) {
 			OriginalFirstName: text(attributes.Get("originalFirstName")),
 			LastName:          text(attributes.Get("lastName")),
 			OriginalLastName:  text(attributes.Get("originalLastName")),
-			DocumentNumbers:   list(attributes.Get("documentNumbers"), readDocumentNumber),
+			DocumentNumbers:   wire.List(attributes.Get("documentNumbers"), readDocumentNumber),
 			IDNumber:          text(attributes.Get("idNumber")),
 			ReferenceID:       text(attributes.Get("referenceId")),
 			Gender:            text(attributes.Get("gender")),
 			Nationality:       text(attributes.Get("nationality")),
 			IssueCountry:      text(attributes.Get("issueCountry")),
 			PlaceOfBirth:      text(attributes.Get("placeOfBirth")),
-			DateOfExpiry:      date(attributes.Get("dateOfExpiry")),
-			DateOfBirth:       date(attributes.Get("dateOfBirth")),
+			DateOfExpiry:      wire.Date(attributes.Get("dateOfExpiry")),
+			DateOfBirth:       wire.Date(attributes.Get("dateOfBirth")),
 		},
 	}, nil
 }
 
 func readConcern(v *strictjson.Value) (identity.Concern, bool) {
 	return identity.Concern{
-		ID:      cut(text(v.Get("id"))),
-		Service: cut(text(v.Get("service"))),
-		Status:  cut(text(v.Get("status"))),
-		Message: cut(text(v.Get("message"))),
+		ID:      wire.Cut(text(v.Get("id"))),
+		Service: wire.Cut(text(v.Get("service"))),
+		Status:  wire.Cut(text(v.Get("status"))),
+		Message: wire.Cut(text(v.Get("message"))),
 	}, v.IsObject()
 }
 
@@ -304,7 +294,7 @@ func readCheck(v *strictjson.Value) (Check, bool) {
 }
 
 func readDocument(v *strictjson.Value) (Document, bool) {
-	return Document{Name: text(v.Get("name")), Files: list(v.Get("files"), readFile)}, v.IsObject()
+	return Document{Name: text(v.Get("name")), Files: wire.List(v.Get("files"), readFile)}, v.IsObject()
 }
 
 func readFile(v *strictjson.Value) (File, bool) {
@@ -320,41 +310,8 @@ func readDocumentNumber(v *strictjson.Value) (string, bool) {
 	return "", false
 }
 
-// list reads the elements of an array as far as they can be read.
-func list[T any](array *strictjson.Value, read func(*strictjson.Value) (T, bool)) []T {
-	var all []T
-	for v := range array.Elements() {
-		if one, ok := read(v); ok {
-			all = append(all, one)
-		}
-	}
-	return all
-}
-
-// text and date read optional fields. A text that cannot be read is not there. A date
-// that cannot be read is: a document that may have expired is not one that never does.
-
+// text reads an optional field. A text that cannot be read is not there.
 func text(v *strictjson.Value) string {
 	b, _ := v.Text()
 	return string(b)
-}
-
-func date(v *strictjson.Value) identity.Date {
-	if v.Absent() {
-		return identity.Date{}
-	}
-	d, err := identity.ParseDate(text(v))
-	if err != nil {
-		return identity.UnreadableDate
-	}
-	return d
-}
-
-// cut shortens a text to 256 bytes, without cutting through a character.
-func cut(s string) string {
-	end := min(len(s), 256)
-	for end > 0 && end < len(s) && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
 }

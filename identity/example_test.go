@@ -18,6 +18,8 @@ var _ identity.Provider = (*deskclerk)(nil)
 
 func (*deskclerk) Name() string { return "deskclerk" }
 
+func (*deskclerk) EchoesReference() bool { return true }
+
 func (*deskclerk) Start(_ context.Context, r identity.StartRequest) (identity.Session, error) {
 	if r.Reference == "" {
 		return identity.Session{}, fmt.Errorf("deskclerk: %w: reference is empty", identity.ErrMalformed)

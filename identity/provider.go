@@ -34,6 +34,11 @@ type Provider interface {
 	// caller's to say. A provider that has been asked too often is a
 	// [RateLimitError].
 	Fetch(ctx context.Context, id string) (Notice, error)
+
+	// EchoesReference reports whether every notice that Fetch returns carries the
+	// reference of the [StartRequest], so that one without it is about somebody else's
+	// verification. Whatever it says, a notice with another reference is.
+	EchoesReference() bool
 }
 
 // WebhookVerifier is a [Provider] that sends signed webhooks.
@@ -43,6 +48,32 @@ type WebhookVerifier interface {
 	// [ErrTimestamp], [ErrMalformed], or [ErrStale] together with the notice.
 	// The signature is checked before the body is looked at.
 	VerifyWebhook(h http.Header, body []byte, now time.Time) (Notice, error)
+}
+
+// HintReader is a [Provider] that sends webhooks which cannot be authenticated. Whoever
+// knows their form can send one, so they are hints: a hint makes the kit ask the provider
+// about an attempt that it has, by the id of [Session], and does nothing else. A provider
+// that is a [WebhookVerifier], too, is not asked for hints.
+type HintReader interface {
+	// ReadHint reads a webhook. The body must be the bytes as they came. It does no I/O
+	// and returns [ErrMalformed] if the body cannot be read. A body that can be read and
+	// names nothing is the zero [Hint].
+	ReadHint(h http.Header, body []byte) (Hint, error)
+}
+
+// Hint is what an unauthenticated webhook is about. It says nothing of a verdict.
+type Hint struct {
+	// Reference is that of a [StartRequest]. If empty, the hint leads to nothing. It may
+	// be anybody's invention.
+	Reference string
+}
+
+// Eraser is a [Provider] that deletes a verification when it is told to.
+type Eraser interface {
+	// Erase deletes what the provider has stored of the verification with this id. It
+	// succeeds if there is nothing to delete. Its errors are those of
+	// [Provider.Fetch], but for [ErrNotFound].
+	Erase(ctx context.Context, id string) error
 }
 
 // DisplayNamer is a [Provider] with a name that people know it by. The name of any other is
@@ -83,6 +114,10 @@ type StartRequest struct {
 type Session struct {
 	// Token lets a browser do the verification. It is a secret of the user's.
 	Token string
+	// ID is the provider's id of the verification, by which [Provider.Fetch] can be asked
+	// from now on. [ErrNotFound] then means that the user has not come far enough for an
+	// answer. Empty if the provider tells the id later, in a notice.
+	ID string
 	// ExpiresAt is when the token ends, by the provider's clock.
 	ExpiresAt time.Time
 }
@@ -101,6 +136,10 @@ func (s Session) MarshalText() ([]byte, error) { return []byte(s.String()), nil 
 
 // SDK is how a page hands the user over to the provider.
 type SDK struct {
+	// URL is the provider's own page for the session. If it is not empty, the user is
+	// sent there instead of being shown a page that loads a script, and the other fields
+	// mean nothing. Whoever has the URL can do the verification.
+	URL string `json:"url,omitempty"`
 	// ScriptURL is the provider's script.
 	ScriptURL string `json:"script_url"`
 	// Config is what the script is started with. It holds nothing but values

@@ -6,22 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/okidkit/okidkit/identity"
-	"github.com/okidkit/okidkit/internal/apiclient"
 	"github.com/okidkit/okidkit/internal/strictjson"
+	"github.com/okidkit/okidkit/internal/wire"
 )
 
-const (
-	// maxAnswer is the length of the longest answer that is read, in bytes.
-	maxAnswer = 1 << 20
-	// maxToken is the length of the longest process token. Those that okID shows
-	// have 37 characters.
-	maxToken = identity.MaxText
-)
+// maxToken is the length of the longest process token. Those that okID shows have 37
+// characters.
+const maxToken = identity.MaxText
 
 // Start asks okID for a process token, with POST /v1/verification/generate. The
 // reference is sent as metadata.reference, beside r.Metadata.
@@ -40,7 +35,7 @@ func (p *Provider) Start(ctx context.Context, r identity.StartRequest) (identity
 	if err != nil {
 		return identity.Session{}, fmt.Errorf("okid: %w: %w", identity.ErrMalformed, err)
 	}
-	answer, err := p.call(ctx, http.MethodPost, "/v1/verification/generate", body)
+	answer, err := p.api.Begin(ctx, p.apiURL.String()+"/v1/verification/generate", body)
 	if err != nil {
 		return identity.Session{}, err
 	}
@@ -86,12 +81,12 @@ func generateBody(r identity.StartRequest) ([]byte, error) {
 // readSession reads a [GenerateResponse]. The session's ExpiresAt is zero if it
 // cannot be read: that is no reason to lose the token.
 func readSession(root *strictjson.Value) (identity.Session, error) {
-	token := text(root.Get("process_token"))
+	token := wire.Text(root.Get("process_token"))
 	unprintable := func(r rune) bool { return r <= ' ' || r > '~' }
 	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, unprintable) {
 		return identity.Session{}, fmt.Errorf("process_token is not 1 to %d printable characters", maxToken)
 	}
-	return identity.Session{Token: token, ExpiresAt: instant(root.Get("expires_at"))}, nil
+	return identity.Session{Token: token, ExpiresAt: wire.Instant(root.Get("expires_at"))}, nil
 }
 
 // Fetch asks okID how a verification stands, with one GET /v1/verification/{id}. An
@@ -104,10 +99,10 @@ func readSession(root *strictjson.Value) (identity.Session, error) {
 // words, okID documents "completed" only; the others are inferred from the names
 // of its events.
 func (p *Provider) Fetch(ctx context.Context, id string) (identity.Notice, error) {
-	if !validID(id) {
+	if !wire.ValidID(id) {
 		return identity.Notice{}, fmt.Errorf("okid: %w: %w", identity.ErrMalformed, errID)
 	}
-	answer, err := p.call(ctx, http.MethodGet, "/v1/verification/"+id, nil)
+	answer, err := p.api.Ask(ctx, p.apiURL.String()+"/v1/verification/"+id)
 	if err != nil {
 		return identity.Notice{}, err
 	}
@@ -120,67 +115,3 @@ func (p *Provider) Fetch(ctx context.Context, id string) (identity.Notice, error
 	}
 	return notice, nil
 }
-
-// call asks the server API, and returns the body of the answer if it is a success.
-func (p *Provider) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	do := apiclient.Do
-	if method == http.MethodGet {
-		do = apiclient.DoOnce // one question is one request
-	}
-	answer, err := do(ctx, p.transport, apiclient.Request{
-		Method:    method,
-		URL:       p.apiURL.String() + path,
-		Body:      body,
-		Authorize: p.authorize,
-		MaxAnswer: maxAnswer,
-		Now:       p.now,
-	})
-	if err != nil {
-		return nil, exchangeError(method, err)
-	}
-	return answer.Body, statusError(method, answer)
-}
-
-// exchangeError is what an error of [apiclient.Do] means.
-func exchangeError(method string, err error) error {
-	why := identity.ErrUnavailable
-	if errors.Is(err, apiclient.ErrTooLong) {
-		why = identity.ErrRefused
-	}
-	processed := !errors.Is(err, apiclient.ErrUnsent)
-	err = fmt.Errorf("okid: %w: %w", why, err)
-	if processed && method == http.MethodPost {
-		return uncertain(err)
-	}
-	return err
-}
-
-// statusError is nil for a success. It never quotes the body, which may hold
-// anything.
-func statusError(method string, a apiclient.Answer) error {
-	status, why := a.Status, identity.ErrRefused
-	processed := false // whether a POST may have been carried out
-	switch {
-	case status == http.StatusOK, status == http.StatusCreated && method == http.MethodPost:
-		return nil
-	case status == http.StatusNotFound && method == http.MethodGet:
-		why = identity.ErrNotFound
-	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && a.RetryAfter > 0:
-		why = &identity.RateLimitError{RetryAfter: a.RetryAfter}
-	case status == http.StatusServiceUnavailable:
-		why = identity.ErrUnavailable
-	case status >= 500:
-		why, processed = identity.ErrUnavailable, true
-	case status < 300:
-		processed = true
-	}
-	err := fmt.Errorf("okid: %w: HTTP %d", why, status)
-	if processed && method == http.MethodPost {
-		return uncertain(err)
-	}
-	return err
-}
-
-func uncertain(err error) error { return fmt.Errorf("%w: %w", err, identity.ErrUncertain) }

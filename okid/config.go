@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/okidkit/okidkit/internal/apiclient"
+	"github.com/okidkit/okidkit/internal/wire"
 )
 
 // The defaults of [Config], as documented by okID. That the server API is at the
@@ -154,16 +155,16 @@ func New(c Config) (*Provider, error) {
 		content:   c.SignedContent,
 		encoding:  c.SignatureEncoding,
 		tolerance: cmp.Or(c.Tolerance, DefaultTolerance),
-		timeout:   cmp.Or(c.Timeout, DefaultTimeout),
-		transport: http.DefaultTransport,
+		api:       wire.Client{Name: Name, Transport: http.DefaultTransport, Timeout: cmp.Or(c.Timeout, DefaultTimeout)},
 		now:       time.Now,
 		secrets:   new(atomic.Pointer[[]secret]),
 	}
 	if c.Now != nil {
 		p.now = c.Now
 	}
+	p.api.Now = p.now
 	if c.HTTPClient != nil && c.HTTPClient.Transport != nil {
-		p.transport = c.HTTPClient.Transport
+		p.api.Transport = c.HTTPClient.Transport
 	}
 
 	var problems []error
@@ -174,7 +175,7 @@ func New(c Config) (*Provider, error) {
 	}
 	wrong("APIKey", apiclient.CheckKey(c.APIKey))
 	apiKey := c.APIKey
-	p.authorize = func(r *http.Request) { r.Header.Set(KeyHeader, apiKey) }
+	p.api.Authorize = func(r *http.Request) { r.Header.Set(KeyHeader, apiKey) }
 
 	var err error
 	p.apiURL, err = apiclient.ParseBaseURL(cmp.Or(c.APIURL, DefaultAPIURL))
@@ -196,7 +197,7 @@ func New(c Config) (*Provider, error) {
 	if p.tolerance < 0 || p.tolerance > maxTolerance {
 		wrong("Tolerance", errors.New("is negative or longer than 24 hours"))
 	}
-	if p.timeout < 0 {
+	if p.api.Timeout < 0 {
 		wrong("Timeout", errors.New("is negative"))
 	}
 	problems = append(problems, p.SetWebhookSecrets(c.WebhookSecrets, c.TimedSecrets...))

@@ -1,14 +1,13 @@
 package okid
 
 import (
-	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/internal/wire"
 )
 
 // Name is what [Provider.Name] returns.
@@ -24,8 +23,8 @@ type Provider struct {
 
 	// The API key and the secrets are captured by functions and lie nowhere else,
 	// so that whatever prints this struct by reflection prints an address.
-	authorize func(*http.Request)
-	secrets   *atomic.Pointer[[]secret] // a pointer, so that a copied Provider has the same
+	api     wire.Client
+	secrets *atomic.Pointer[[]secret] // a pointer, so that a copied Provider has the same
 
 	apiURL, frontendURL, sdkURL *url.URL
 
@@ -33,8 +32,6 @@ type Provider struct {
 	content   SignedContent
 	encoding  SignatureEncoding
 	tolerance time.Duration
-	timeout   time.Duration
-	transport http.RoundTripper
 	now       func() time.Time
 }
 
@@ -46,11 +43,11 @@ var (
 // Name is "okid".
 func (p *Provider) Name() string { return Name }
 
+// EchoesReference is true: metadata comes back with every answer.
+func (p *Provider) EchoesReference() bool { return true }
+
 // DisplayName is "okID".
 func (p *Provider) DisplayName() string { return "okID" }
-
-// locales is a language and what may follow it: "nl", "pt-BR", "zh_Hant_TW".
-var locales = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}$`)
 
 // SDK says how a page starts okID's browser SDK. A locale that is not a language
 // tag is replaced by [DefaultLocale]; which locales there are is okID's to know.
@@ -60,10 +57,7 @@ var locales = regexp.MustCompile(`^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,3}$`)
 //
 // Source: https://www.okid.io/developer.
 func (p *Provider) SDK(s identity.Session, locale string) identity.SDK {
-	if !locales.MatchString(locale) {
-		locale = DefaultLocale
-	}
-	api, frontend, script := origin(p.apiURL), origin(p.frontendURL), origin(p.sdkURL)
+	api, frontend, script := wire.Origin(p.apiURL), wire.Origin(p.frontendURL), wire.Origin(p.sdkURL)
 	return identity.SDK{
 		ScriptURL: p.sdkURL.String(),
 		Config: map[string]any{
@@ -71,7 +65,7 @@ func (p *Provider) SDK(s identity.Session, locale string) identity.SDK {
 			"frontendUrl":  p.frontendURL.String(),
 			"processToken": s.Token,
 			"flowName":     p.flowName,
-			"locale":       locale,
+			"locale":       wire.Locale(locale, DefaultLocale),
 		},
 		Boot: boot,
 		Sources: identity.Sources{
@@ -96,7 +90,5 @@ const boot = `async function (config, onComplete, onError) {
     onError(error);
   }
 }`
-
-func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 func distinct(a, b string) []string { return slices.Compact([]string{a, b}) }

@@ -3,10 +3,10 @@ package okid
 import (
 	"crypto/sha256"
 	"errors"
-	"time"
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/strictjson"
+	"github.com/okidkit/okidkit/internal/wire"
 )
 
 // unknownEvent stands in notices for every event that is not documented, so that
@@ -70,7 +70,7 @@ func readVerification(data *strictjson.Value) (notice identity.Notice, word []by
 	word, isText := status.Text()
 	referenceText, isReference := reference.Text()
 	switch {
-	case !validID(id):
+	case !wire.ValidID(id):
 		return notice, nil, errID
 	case !isText && !status.Absent():
 		return notice, nil, errors.New("status is not a string")
@@ -83,14 +83,14 @@ func readVerification(data *strictjson.Value) (notice identity.Notice, word []by
 		Provider: Name,
 		Verification: identity.Verification{
 			ID:             string(id),
-			CreatedAt:      instant(data.Get("created_at")),
-			CompletedAt:    instant(data.Get("completed_at")),
-			DocumentType:   text(data.Get("document_type")),
-			DocumentExpiry: date(details.Get("expiry_date")),
-			FirstName:      text(details.Get("first_name")),
-			LastName:       text(details.Get("last_name")),
-			DocumentNumber: text(details.Get("document_number")),
-			DateOfBirth:    date(details.Get("date_of_birth")),
+			CreatedAt:      wire.Instant(data.Get("created_at")),
+			CompletedAt:    wire.Instant(data.Get("completed_at")),
+			DocumentType:   wire.Text(data.Get("document_type")),
+			DocumentExpiry: wire.Date(details.Get("expiry_date")),
+			FirstName:      wire.Text(details.Get("first_name")),
+			LastName:       wire.Text(details.Get("last_name")),
+			DocumentNumber: wire.Text(details.Get("document_number")),
+			DateOfBirth:    wire.Date(details.Get("date_of_birth")),
 		},
 		Reference: string(referenceText),
 		Metadata:  otherMetadata(metadata),
@@ -166,53 +166,4 @@ func digest(id string, event []byte, data *strictjson.Value) [sha256.Size]byte {
 	b = strictjson.AppendText(b, id)
 	b = strictjson.AppendText(b, event)
 	return sha256.Sum256(data.AppendCanonical(b))
-}
-
-// validID reports whether id may stand in the path of a URL. The ids that okID
-// shows are "ver_" and 20 letters and digits.
-func validID[T ~string | ~[]byte](id T) bool {
-	for i := range len(id) {
-		switch c := id[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return 1 <= len(id) && len(id) <= 128
-}
-
-// text, instant and date read optional fields. A text or an instant that cannot be
-// read, or a text longer than [identity.MaxText], is not there. A date that cannot be
-// read is: a document that may have expired is not one that never does.
-
-func text(v *strictjson.Value) string {
-	b, _ := v.Text()
-	if len(b) > identity.MaxText {
-		return ""
-	}
-	return string(b)
-}
-
-func instant(v *strictjson.Value) time.Time {
-	written, ok := v.Text()
-	if !ok {
-		written, _ = v.Number()
-	}
-	t, ok := parseTime(written)
-	if !ok {
-		return time.Time{}
-	}
-	return t
-}
-
-func date(v *strictjson.Value) identity.Date {
-	if v.Absent() {
-		return identity.Date{}
-	}
-	b, _ := v.Text()
-	d, err := identity.ParseDate(string(b))
-	if err != nil {
-		return identity.UnreadableDate
-	}
-	return d
 }

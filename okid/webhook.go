@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/strictjson"
+	"github.com/okidkit/okidkit/internal/wire"
 )
 
 // maxSkew is how far ahead of ours the clock of okID may be.
@@ -119,7 +119,7 @@ func checkTimestamp(h http.Header, now time.Time) (time.Time, error) {
 	if !ok {
 		return time.Time{}, fmt.Errorf("okid: %w: header is missing or repeated", identity.ErrTimestamp)
 	}
-	sent, ok := parseTime(text)
+	sent, ok := wire.ParseTime(text)
 	if !ok {
 		return time.Time{}, fmt.Errorf("okid: %w: neither Unix time nor a date with a time", identity.ErrTimestamp)
 	}
@@ -165,51 +165,6 @@ func decodeSignature(text string, e SignatureEncoding) (signature [sha256.Size]b
 	}
 	n, err := encoding.Strict().Decode(signature[:], src)
 	return signature, err == nil && n == len(signature)
-}
-
-// parseTime reads a time of which okID documents no form but RFC 3339, as far as it
-// leaves no doubt. Three forms are told apart by length alone: 10 digits are seconds
-// until the year 2286, 13 digits are milliseconds since 2001, and a date with a time
-// has at least 19 characters.
-func parseTime[T ~string | ~[]byte](text T) (time.Time, bool) {
-	switch len(text) {
-	case 10:
-		n, ok := digits(text)
-		return time.Unix(n, 0).UTC(), ok
-	case 13:
-		n, ok := digits(text)
-		return time.UnixMilli(n).UTC(), ok
-	}
-	var t time.Time
-	if len(text) == len("2006-01-02T15:04:05Z") && t.UnmarshalText([]byte(text)) == nil {
-		return t.UTC(), true
-	}
-	m := dateTime.FindSubmatch([]byte(text))
-	if m == nil {
-		return time.Time{}, false
-	}
-	zone := "Z"
-	if len(m[3]) > 0 {
-		zone = string(m[3]) + ":" + string(m[4])
-	}
-	err := t.UnmarshalText(fmt.Appendf(nil, "%sT%s%s", m[1], m[2], zone))
-	return t.UTC(), err == nil
-}
-
-// dateTime is here because UnmarshalText, which is quick, takes 9:00 for 09:00 and a
-// comma for a point, but not all that leaves no doubt.
-var dateTime = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:[Zz]|([+-](?:[01]\d|2[0-3])):?([0-5]\d))?$`)
-
-// digits reads at most 18 decimal digits and nothing else.
-func digits[T ~string | ~[]byte](text T) (n int64, ok bool) {
-	for i := range len(text) {
-		c := text[i]
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
 }
 
 // secret is a webhook secret, ready for use.

@@ -46,6 +46,8 @@ func (p *claimProvider) Start(context.Context, identity.StartRequest) (identity.
 	return identity.Session{ExpiresAt: p.clock.Now().Add(time.Hour)}, nil
 }
 
+func (p *claimProvider) EchoesReference() bool { return false }
+
 func (p *claimProvider) VerifyClaim(_ context.Context, body []byte) (string, error) {
 	if p.verifying != nil {
 		p.verifying()

@@ -342,8 +342,9 @@ func (c *Config) complete() error {
 			continue
 		}
 		_, webhooks := p.(identity.WebhookVerifier)
-		if _, claims := p.(identity.ClaimVerifier); !webhooks && !claims {
-			problem("Providers[%d] has neither VerifyWebhook nor VerifyClaim, so no verdict could arrive: does something wrap it?", i)
+		_, hints := p.(identity.HintReader)
+		if _, claims := p.(identity.ClaimVerifier); !webhooks && !claims && !hints {
+			problem("Providers[%d] has none of VerifyWebhook, ReadHint and VerifyClaim, so no verdict could arrive: does something wrap it?", i)
 		}
 		name := p.Name()
 		switch {

@@ -36,6 +36,9 @@ const (
 	// OutcomeUnauthentic means that a webhook or a claim was not signed by the provider, or
 	// that a webhook has no usable timestamp.
 	OutcomeUnauthentic Outcome = "unauthentic"
+	// OutcomeHint means that a webhook came which cannot be authenticated. If it names an
+	// attempt, the provider is asked about that.
+	OutcomeHint Outcome = "hint"
 	// OutcomeStale means that an authentic webhook was too old to be believed, and that the
 	// provider could not settle it.
 	OutcomeStale Outcome = "stale"

@@ -372,6 +372,8 @@ func (p claimedProvider) Start(context.Context, identity.StartRequest) (identity
 	return identity.Session{ExpiresAt: p.clock.Now().Add(time.Hour)}, nil
 }
 
+func (claimedProvider) EchoesReference() bool { return false }
+
 func (p claimedProvider) VerifyClaim(_ context.Context, body []byte) (string, error) {
 	var c struct{ ID string }
 	err := json.Unmarshal(body, &c)

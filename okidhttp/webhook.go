@@ -7,10 +7,16 @@ import (
 
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/internal/attempt"
+	"github.com/okidkit/okidkit/internal/body"
 	"github.com/okidkit/okidkit/internal/engine"
 )
 
-// Webhook receives the provider's signed events. It takes a POST.
+// Webhook receives the provider's events. It takes a POST.
+//
+// From a provider that is an [identity.HintReader] and signs nothing, every event that can be
+// read is answered with 200, whoever it names, and has no other effect than that [Kit.Run] asks
+// the provider about the attempt that it names, at most once in two seconds. The rest is about
+// providers that sign.
 //
 // The answer is 200 if the event took effect, was delivered before, or means nothing, so that
 // it need not be sent again. After 500 and 503 the event is either durable or not acknowledged,
@@ -29,7 +35,8 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 	}
 	p := k.providers.chosen(r)
 	verifier, signs := p.(identity.WebhookVerifier)
-	if !signs {
+	hints, hinted := p.(identity.HintReader)
+	if !signs && !hinted {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
@@ -39,6 +46,10 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer body.Release()
+	if !signs {
+		k.hint(w, r, p, hints, body)
+		return
+	}
 
 	n, err := verifier.VerifyWebhook(r.Header, body.Bytes, k.cfg.Now())
 	stale := errors.Is(err, identity.ErrStale)
@@ -73,6 +84,30 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 		outcome, err = attempt.UnknownAttempt, nil
 	}
 	k.answer(w, r, n, at.Attempt, outcome, err)
+}
+
+// hint takes a webhook that may be anybody's.
+func (k *Kit) hint(w http.ResponseWriter, r *http.Request, p identity.Provider, hints identity.HintReader, b *body.Body) {
+	ctx := r.Context()
+	hint, err := hints.ReadHint(r.Header, b.Bytes)
+	if err != nil {
+		k.engine.Observe(ctx, engine.Malformed, "provider", p.Name(), "error", err)
+		k.problem(w, r, problemMalformed, nil)
+		return
+	}
+	b.Release()
+	if !k.enter(w, r, &k.webhooksInFlight) {
+		return
+	}
+	defer k.webhooksInFlight.Add(-1)
+	k.engine.Observe(ctx, engine.Hinted, "provider", p.Name())
+	if at, ok := k.engine.OpenReference(hint.Reference); ok {
+		if err := k.engine.Hint(ctx, at, p.Name()); err != nil {
+			k.storeAway(w, r, err)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusOK)
 }
 
 // answer tells the sender what came of its notice.

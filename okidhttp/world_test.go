@@ -308,6 +308,9 @@ type fakeProvider struct {
 
 func (p *fakeProvider) Name() string { return p.name }
 
+// EchoesReference is true: the fake is one that sends webhooks.
+func (p *fakeProvider) EchoesReference() bool { return true }
+
 func (p *fakeProvider) Start(_ context.Context, r identity.StartRequest) (identity.Session, error) {
 	p.mu.Lock()
 	p.starts = append(p.starts, r)

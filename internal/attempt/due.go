@@ -69,8 +69,9 @@ func (p *Policy) nextDue(a *Attempt) DueTask {
 		return next
 	}
 	earlier(TaskRemind, 0, p.remindAt(a))
-	if a.Status == identity.Verified && a.ProviderID != "" {
+	if a.ProviderID != "" {
 		earlier(TaskRefresh, 0, a.RefreshAt)
+		earlier(TaskRefresh, 0, a.HintAt)
 	}
 	if a.Status.Final() {
 		return next
@@ -82,9 +83,6 @@ func (p *Policy) nextDue(a *Attempt) DueTask {
 		}
 	case identity.Started:
 		earlier(TaskLapse, 0, a.UpdatedAt.Add(p.StartedLimit))
-	}
-	if a.ProviderID != "" {
-		earlier(TaskRefresh, 0, a.RefreshAt)
 	}
 	if !a.ClaimedAt.IsZero() && a.ClaimID == "" {
 		earlier(TaskOverdue, 0, a.ClaimedAt.Add(claimLimit))

@@ -40,6 +40,8 @@ type Attempt struct {
 	RefreshAt  time.Time // when the worker asks the provider next
 	Unanswered int64     // how often in a row it did not answer
 	QuietUntil time.Time // the provider must not be asked before
+	Polled     bool      // the provider told its id at the start, and may tell nothing by itself
+	HintAt     time.Time // when the provider is asked because somebody says that there is news
 	ClaimID    string    // the verification that a claim presented for this attempt, until it is its own
 	ClaimedAt  time.Time // when the user's claim came, until a verdict is overdue
 	Seen       []Digest  // of the last webhooks that meant something
@@ -152,7 +154,7 @@ func splitGrant(b []byte, of SubjectHash) (grant, rest []byte, err error) {
 }
 
 // The tags below are written to stores. One is never used again for something else:
-// those of a Record are 1 to 3, of an Attempt 1 to 37, of an Entry 1 to 16, of which 8,
+// those of a Record are 1 to 3, of an Attempt 1 to 39, of an Entry 1 to 16, of which 8,
 // 12 and 13 are retired, and of a Letter 1 to 8.
 
 func (r *Record) fields(c *coder) {
@@ -204,6 +206,8 @@ func (a *Attempt) fields(c *coder) {
 	c.flag(35, &a.ByStaff)
 	c.flag(36, &a.Reminded)
 	c.bytes(37, &a.Document)
+	c.flag(38, &a.Polled)
+	c.time(39, &a.HintAt)
 }
 
 func (e *Entry) fields(c *coder) {

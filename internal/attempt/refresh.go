@@ -16,6 +16,17 @@ const (
 	minClaimRefresh = 2 * time.Second
 	maxClaimRefresh = time.Minute
 	claimLimit      = 15 * time.Minute
+	// An attempt whose id is known from the start is asked about when it is half a minute
+	// old, and then again whenever it is a sixth older: less than thirty times in its
+	// first hour. It becomes refreshEvery, and maxRefreshEvery as long as the provider
+	// knows of nobody who has begun.
+	minPoll   = 30 * time.Second
+	pollSlows = 6
+	// hintEvery is how often hints may make the kit ask, for each attempt.
+	hintEvery = 2 * time.Second
+	// hintTries is how often the provider is asked about a finished attempt, of which
+	// there was a hint, if it does not answer.
+	hintTries = 10
 	// maxRefreshEvery is how far apart these questions become while the provider does
 	// not answer them.
 	maxRefreshEvery = 15 * time.Minute
@@ -28,7 +39,7 @@ const (
 
 // refresh asks the provider how the attempt stands, unless it was asked just now.
 func (p *Policy) refresh(a *Attempt, in Refresh, now time.Time) Todo {
-	if in.Routine && p.refreshEvery(a, now) == 0 { // the verification does not count any more
+	if in.Routine && a.HintAt.IsZero() && p.refreshEvery(a, now) == 0 { // the verification does not count any more
 		a.RefreshAt = time.Time{}
 		return Todo{Changed: true}
 	}
@@ -42,10 +53,10 @@ func (p *Policy) refresh(a *Attempt, in Refresh, now time.Time) Todo {
 	if !asks {
 		return Todo{Changed: true}
 	}
-	a.FetchedAt = now
-	p.scheduleRefresh(a, now)
 	ask := a.Ask(in.ID)
-	ask.routine = in.Routine
+	ask.routine, ask.hinted = in.Routine, !a.HintAt.IsZero()
+	a.FetchedAt, a.HintAt = now, time.Time{}
+	p.scheduleRefresh(a, now)
 	return Todo{Changed: true, Ask: ask}
 }
 
@@ -78,6 +89,9 @@ func (a *Attempt) sourceOf(in *Answer) source {
 
 // unanswered notes that the provider did not answer.
 func (p *Policy) unanswered(a *Attempt, in *Answer, now time.Time) Todo {
+	if a.NotYet(in.Err) {
+		return Todo{}
+	}
 	todo := Todo{Outcome: ProviderFailed, Err: in.Err}
 	if pause, ok := quietFor(in.Err); ok {
 		a.QuietUntil = now.Add(pause)
@@ -90,14 +104,45 @@ func (p *Policy) unanswered(a *Attempt, in *Answer, now time.Time) Todo {
 		return todo
 	}
 	a.Unanswered++
+	if in.Ask.hinted && a.HintAt.IsZero() && a.Unanswered < hintTries {
+		a.HintAt = latest(now.Add(minPoll<<(a.Unanswered-1)), a.QuietUntil)
+	}
 	if !a.RefreshAt.IsZero() && a.ClaimedAt.IsZero() {
 		first, most := refreshEvery, maxRefreshEvery
-		if a.Status == identity.Verified {
+		switch {
+		case a.Status == identity.Verified:
 			first, most = minRecheck, p.refreshEvery(a, now)
+		case a.Polled:
+			first = p.refreshEvery(a, now)
 		}
 		a.RefreshAt = latest(now.Add(min(first<<min(a.Unanswered-1, 8), most)), a.QuietUntil)
 	}
 	return changed(todo)
+}
+
+// NotYet reports whether an error of the provider's means that the subject has not come
+// far enough for an answer.
+func (a *Attempt) NotYet(err error) bool {
+	return a.Polled && !a.Status.Final() && errors.Is(err, identity.ErrNotFound)
+}
+
+// hinted lets the worker ask soon, if that may change anything.
+func (a *Attempt) hinted(now time.Time) Todo {
+	if a.ProviderID == "" || a.ByStaff || !a.HintAt.IsZero() {
+		return Todo{}
+	}
+	a.HintAt = latest(latest(a.FetchedAt.Add(hintEvery), a.QuietUntil), now)
+	return Todo{Changed: true}
+}
+
+// Follow notes the id that the provider told at the start, by which it is asked from then
+// on.
+func (p *Policy) Follow(a *Attempt, id string, now time.Time) {
+	if id == "" || a.ProviderID != "" {
+		return
+	}
+	a.Polled = true
+	p.learn(a, id, now)
 }
 
 // scheduleRefresh sets when the worker asks the provider about an attempt again, if it
@@ -125,6 +170,12 @@ func (p *Policy) refreshEvery(a *Attempt, now time.Time) time.Duration {
 		return 0
 	case !a.ClaimedAt.IsZero():
 		return min(max(now.Sub(a.ClaimedAt), minClaimRefresh), maxClaimRefresh)
+	case a.Polled:
+		most := refreshEvery
+		if a.Status == identity.Created {
+			most = maxRefreshEvery
+		}
+		return min(max(now.Sub(a.CreatedAt)/pollSlows, minPoll), most)
 	}
 	return refreshEvery
 }
@@ -132,6 +183,9 @@ func (p *Policy) refreshEvery(a *Attempt, now time.Time) time.Duration {
 // RoutineEvery returns how often the worker may ask about an attempt at most: another
 // process may have asked meanwhile.
 func (a *Attempt) RoutineEvery() time.Duration {
+	if !a.HintAt.IsZero() {
+		return hintEvery
+	}
 	return min(a.RefreshAt.Sub(a.FetchedAt)/2, refreshEvery/2)
 }
 

@@ -73,7 +73,7 @@ func (p *Policy) Resumable(r *Record, provider string, now time.Time) (a *Attemp
 		}
 		if a.Token != nil && now.Add(tokenMargin).Before(a.ExpiresAt) {
 			if token, err := p.OpenToken(a); err == nil {
-				return a, identity.Session{Token: token, ExpiresAt: a.ExpiresAt}, false
+				return a, identity.Session{Token: token, ID: a.ProviderID, ExpiresAt: a.ExpiresAt}, false
 			}
 		}
 		if a.Token == nil && now.Before(a.AskingTo) {

@@ -31,8 +31,13 @@ func (p *Policy) Step(a *Attempt, in Input, now time.Time) Todo {
 		return p.hostSaid(a, in, now)
 	case Refresh:
 		return p.refresh(a, in, now)
+	case Hinted:
+		return a.hinted(now)
 	case Postpone:
 		a.RefreshAt = now.Add(in.By)
+		if !a.HintAt.IsZero() {
+			a.HintAt = a.RefreshAt
+		}
 		return Todo{Changed: true}
 	case *Claimed:
 		return p.claimed(a, in, now)
@@ -102,6 +107,9 @@ type Refresh struct {
 	Routine bool
 }
 
+// Hinted says that somebody, who may be anybody, claims that there is news of the attempt.
+type Hinted struct{}
+
 // Postpone says that the worker may not ask the provider now.
 type Postpone struct{ By time.Duration }
 
@@ -131,6 +139,7 @@ func (Due) input()       {}
 func (*Answer) input()   {}
 func (*HostSaid) input() {}
 func (Refresh) input()   {}
+func (Hinted) input()    {}
 func (Postpone) input()  {}
 func (*Claimed) input()  {}
 func (Overdue) input()   {}
@@ -178,6 +187,7 @@ type Ask struct {
 	events  int64           // and how many events it had had
 	details bool            // for what a dead letter no longer says
 	routine bool
+	hinted  bool
 }
 
 // Call is a call of the host under a lease.

@@ -29,6 +29,27 @@ func (e *Engine) Deliver(ctx context.Context, at attempt.Address, n identity.Not
 	return res.Outcome, err
 }
 
+// Hint takes a webhook which may be anybody's, and says that there is news of the attempt
+// at an address. It does not ask the provider, which is left to Run, so that a flood of
+// hints comes to nothing more. The error wraps [ErrStore].
+func (e *Engine) Hint(ctx context.Context, at attempt.Address, provider string) error {
+	s, err := e.Load(ctx, at.Subject)
+	if err != nil {
+		return err
+	}
+	if a := s.Find(at.Attempt); a == nil || a.Provider != provider {
+		return nil
+	}
+	res, err := e.process(ctx, at, s, attempt.Hinted{})
+	if errors.Is(err, ErrGone) {
+		return nil
+	}
+	if err == nil && res.Todo.Changed {
+		e.wakeUp()
+	}
+	return err
+}
+
 // DeliverStale treats an authentic webhook that is too old as what it is: a reason to ask
 // the provider.
 func (e *Engine) DeliverStale(ctx context.Context, at attempt.Address, n identity.Notice) (attempt.Outcome, error) {

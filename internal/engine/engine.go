@@ -173,7 +173,7 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 			if todo.Outcome == attempt.DeadLetter {
 				return res, nil
 			}
-			if fetched != nil && todo.Err == nil {
+			if fetched != nil && fetched.Err == nil && todo.Err == nil {
 				e.ObserveNotice(ctx, res.Outcome, fetched.Notice, at.Attempt, nil)
 			}
 			return res, todo.Err
@@ -206,7 +206,7 @@ func (e *Engine) update(ctx context.Context, at attempt.Address, s *Snapshot, in
 func (e *Engine) ask(ctx context.Context, at attempt.Address, s *Snapshot, ask *attempt.Ask) *attempt.Answer {
 	a := s.Find(at.Attempt)
 	n, err := e.fetch(ctx, a, ask.ID)
-	if err != nil && ask.Work == nil { // else it is postponed, which is told
+	if err != nil && ask.Work == nil && !a.NotYet(err) { // else it is postponed, which is told
 		e.Failed(ctx, attempt.ProviderFailed, err, "attempt", at.Attempt)
 	}
 	return &attempt.Answer{Ask: ask, Notice: n, Err: err, Clock: e.cfg.Now()}
@@ -224,8 +224,8 @@ func (e *Engine) fetch(ctx context.Context, a *attempt.Attempt, id string) (iden
 		return identity.Notice{}, err
 	}
 	n = attempt.Received(n, a.Provider)
-	_, claimed := p.(identity.ClaimVerifier) // such a provider does not know our reference
-	if n.Verification.ID != id || n.Reference != a.Reference && !claimed {
+	foreign := n.Reference != a.Reference && (n.Reference != "" || p.EchoesReference())
+	if n.Verification.ID != id || foreign {
 		return identity.Notice{}, fmt.Errorf("%w: the verification it names is another one", identity.ErrNotFound)
 	}
 	return n, nil

@@ -19,6 +19,7 @@ const (
 	DocumentRefused attempt.Outcome = "document_refused"
 	Unreadable      attempt.Outcome = "unreadable_date"
 	Unauthentic     attempt.Outcome = "unauthentic"
+	Hinted          attempt.Outcome = "hint"
 	Stale           attempt.Outcome = "stale"
 	Malformed       attempt.Outcome = "malformed"
 	BodyRead        attempt.Outcome = "body_already_read"
@@ -48,7 +49,7 @@ type Log struct {
 // than debug if it is a matter of course.
 func level(o attempt.Outcome) slog.Level {
 	switch o {
-	case attempt.Duplicate, attempt.Late, attempt.InFlight, attempt.Queued, ClientGone:
+	case attempt.Duplicate, attempt.Late, attempt.InFlight, attempt.Queued, ClientGone, Hinted:
 		return slog.LevelDebug
 	case attempt.Applied, attempt.Held, Vetoed, DocumentRefused, Started, Limited, Staff:
 		return slog.LevelInfo

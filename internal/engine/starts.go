@@ -200,6 +200,9 @@ func (s *starter) ask(ctx context.Context, snap *Snapshot, a *attempt.Attempt) (
 	if err == nil && !session.ExpiresAt.After(a.CreatedAt) {
 		err = fmt.Errorf("%w, %w: the token that it gave has expired already", identity.ErrRefused, identity.ErrUncertain)
 	}
+	if err == nil && len(session.ID) > identity.MaxText {
+		err = fmt.Errorf("%w, %w: the id that it gave is too long", identity.ErrRefused, identity.ErrUncertain)
+	}
 	if err != nil {
 		s.Failed(ctx, attempt.ProviderFailed, err, "attempt", a.ID)
 		if err := s.forget(ctx, a, errors.Is(err, identity.ErrUncertain)); err != nil {
@@ -213,6 +216,7 @@ func (s *starter) ask(ctx context.Context, snap *Snapshot, a *attempt.Attempt) (
 			return attempt.ErrInFlight
 		}
 		a.AskingTo, a.ExpiresAt = time.Time{}, session.ExpiresAt
+		s.policy.Follow(a, session.ID, snap.Now)
 		if a.Status == identity.Created || a.Status == identity.Started {
 			s.policy.SealToken(a, session.Token)
 		}

@@ -127,7 +127,8 @@ type provider struct {
 	starts int
 }
 
-func (p *provider) Name() string { return "fake" }
+func (p *provider) Name() string          { return "fake" }
+func (p *provider) EchoesReference() bool { return false }
 
 func (p *provider) Start(context.Context, identity.StartRequest) (identity.Session, error) {
 	p.starts++
