@@ -27,7 +27,8 @@ type Verification struct {
 	// Status is the verdict. Empty if the provider used an unknown word.
 	Status Status
 	// Reason tells why Status is [Failed] when it is not that the provider
-	// refused the person: [ReasonError]. Empty otherwise. It is not personal.
+	// refused the person, or why it did: [ReasonError] or [ReasonDocumentExpired]. Empty
+	// otherwise. It is not personal.
 	Reason string
 	// CreatedAt and CompletedAt are the provider's times. Zero: not told.
 	CreatedAt, CompletedAt time.Time
@@ -54,6 +55,10 @@ type Verification struct {
 // error at the provider ended: nothing is known about the person, who may try
 // again.
 const ReasonError = "provider_error"
+
+// ReasonDocumentExpired is the [Verification.Reason] of a verification that failed because
+// the document had expired: another one may do.
+const ReasonDocumentExpired = "document_expired"
 
 // MaxText is how many bytes a text of a [Verification] has at most, names, numbers and
 // types. A longer one is left out: a record of a verification must stay small.

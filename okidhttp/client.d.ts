@@ -26,7 +26,7 @@ export interface Started {
   attempt: string;
   /** The name of the provider, such as "okid". */
   provider: string;
-  /** Empty for a provider that verifies in the browser alone. */
+  /** Empty for a provider that verifies in the browser alone, or has a page of its own. */
   process_token: string;
   /** When the user must have begun, in RFC 3339. */
   expires_at: string;
@@ -34,8 +34,8 @@ export interface Started {
   page_url: string;
   /** Where what the SDK hands over is posted to. Absent if that means nothing. */
   claim_url?: string;
-  /** What the provider's script is started with. */
-  sdk: { script_url: string; config: Record<string, unknown> };
+  /** The provider's own page, or its script and what that is started with. */
+  sdk: { url?: string; script_url: string; config: Record<string, unknown> };
 }
 
 export interface Options {
@@ -83,7 +83,7 @@ export interface Problem extends Error {
 /**
  * Begins a verification, or goes on with the one that the user has begun, and opens the
  * provider's SDK over the page. Once the verdict is known, or a person has to look, the browser
- * goes on. A second call while the first is under way, as by a double click, is the first.
+ * goes on. If the provider has a page of its own, the browser goes there at once. A second call while the first is under way, as by a double click, is the first.
  *
  * The promise is settled when the SDK is open, and rejected with a {@link Problem} if it cannot
  * be opened.

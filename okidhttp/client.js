@@ -22,7 +22,7 @@ let unfollow = () => {};
 /**
  * start begins a verification, or goes on with the one that the user has begun, and opens the
  * provider's SDK over the page. Once the verdict is known, or a person has to look, the browser
- * goes on. A second call while the first is under way, as by a double click, is the first.
+ * goes on. If the provider has a page of its own, the browser goes there at once. A second call while the first is under way, as by a double click, is the first.
  *
  * @param {Options} [options]
  * @returns {Promise<Started>} settled when the SDK is open; rejected with a Problem if it cannot be
@@ -155,6 +155,10 @@ function open(started, options) {
   const { attempt, claim_url: claimURL, provider, sdk } = started;
   let begun = false, sending = false, left = false;
   unfollow(); // of an attempt that was opened before
+  if (sdk.url) {
+    location.assign(started.page_url); // which tells nobody where the user comes from
+    return Promise.resolve(started);
+  }
 
   /** @param {"success" | "error"} name */
   function leave(name) {

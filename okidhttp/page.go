@@ -12,8 +12,8 @@ import (
 
 // Page shows users what they need. Without an attempt in the query it is the page to which
 // [Kit.RequireVerified] leads: it says why the user is here, and has a button that starts a
-// verification. With an attempt it starts the provider's SDK, for the attempt's own user only;
-// if the attempt is finished, it leads on as [Kit.Success] does. A client that asks for JSON gets
+// verification. With an attempt it starts the provider's SDK, or leads to the provider's own page
+// with 303, for the attempt's own user only; if the attempt is finished, it leads on as [Kit.Success] does. A client that asks for JSON gets
 // what [Kit.Start] answers instead of the page with the SDK. The other answers are 401 if nobody
 // is logged in; 404 for an attempt that is not the user's; 405; and 503 with
 // Retry-After if the store cannot be reached.
@@ -69,6 +69,10 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		k.handOut(w, http.StatusOK, began)
 		return
 	}
+	if began.SDK.URL != "" {
+		k.leave(w, r, began)
+		return
+	}
 	k.render(w, r, http.StatusOK, &SDKPage{
 		Started:     began,
 		ClientURL:   k.clientURL(),
@@ -76,6 +80,22 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		RetryURL:    began.PageURL,
 		SupportCode: a.ID.String(),
 	})
+}
+
+// leave sends the user to the provider's own page. Whoever comes from the page's form is
+// shown a page first, as [Kit.logIn] does.
+func (k *Kit) leave(w http.ResponseWriter, r *http.Request, began startedBody) {
+	if fromForm, _ := parameter(r, "leave"); fromForm != "" {
+		w.Header().Set("Refresh", "0; url="+began.PageURL)
+		k.render(w, r, http.StatusOK, &MessagePage{
+			Kind: "leave", Title: "Verify your identity",
+			Message: "The verification takes place on our partner's page. You come back here afterwards.", Button: "Continue", NextURL: began.PageURL,
+		})
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer") // where they are is nobody else's to know
+	http.Redirect(w, r, began.SDK.URL, http.StatusSeeOther)
 }
 
 // logIn sends nobody to the host's log-in. Whoever comes from the page's form is shown

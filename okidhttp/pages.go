@@ -101,7 +101,8 @@ type PendingPage struct {
 type MessagePage struct {
 	Frame
 	// Kind is "verified", "stranger" (whoever opens the link of an attempt that is
-	// not theirs, or where they are not logged in), "login" (it leads to the log-in by itself), "refused" (no other try is possible) or "error".
+	// not theirs, or where they are not logged in), "login" and "leave" (they lead to the log-in, and to the
+	// provider's page, by themselves), "refused" (no other try is possible) or "error".
 	Kind string
 	// Title, Message and Button are English texts, for T.
 	Title, Message, Button string

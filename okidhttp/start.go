@@ -44,7 +44,9 @@ const (
 //	{"attempt":"…","provider":"okid","process_token":"…","expires_at":"…","page_url":"…","sdk":{"script_url":"…","config":{…}}}
 //
 // For a provider that verifies in the browser alone, process_token is empty and there is a
-// claim_url, to which a page of the host's posts what the SDK hands over; see [Kit.Claim].
+// claim_url, to which a page of the host's posts what the SDK hands over; see [Kit.Claim]. For a
+// provider with a page of its own, process_token is empty and sdk has the page's url; page_url
+// leads there.
 //
 // The other answers are 400 for a body that cannot be read; 401 if nobody is logged in; 403 if
 // the request comes from another origin, or if another try is ruled out by [Refusal.Final]; 405;
@@ -156,7 +158,11 @@ func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Pro
 	if wantsPage(r) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer")
-		http.Redirect(w, r, k.mount.url("page", "attempt", s.Reference), http.StatusSeeOther)
+		next := k.mount.url("page", "attempt", s.Reference)
+		if p.SDK(s.Session, s.Locale).URL != "" {
+			next = k.mount.url("page", "attempt", s.Reference, "leave", "1")
+		}
+		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
 	status := http.StatusCreated
@@ -181,6 +187,10 @@ func (k *Kit) startedBody(p identity.Provider, reference string, s identity.Sess
 	body := startedBody{
 		Attempt: reference, Provider: p.Name(), ProcessToken: s.Token, ExpiresAt: s.ExpiresAt,
 		PageURL: k.mount.url("page", "attempt", reference), SDK: p.SDK(s, locale),
+	}
+	if body.SDK.URL != "" {
+		body.ProcessToken = "" // the URL is what it was for
+		body.SDK = identity.SDK{URL: body.SDK.URL, Config: map[string]any{}}
 	}
 	if _, claims := p.(identity.ClaimVerifier); claims {
 		body.ClaimURL = k.mount.claimURL(p.Name(), reference)

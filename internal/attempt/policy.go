@@ -162,7 +162,7 @@ func (p *Policy) today(now time.Time) identity.Date { return identity.DateOf(now
 // that gives none.
 const (
 	ReasonPolicy             = "policy"
-	ReasonDocumentExpired    = "document_expired"
+	ReasonDocumentExpired    = identity.ReasonDocumentExpired
 	ReasonDocumentUnreadable = "document_expiry_unreadable"
 )
 

@@ -174,7 +174,11 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 				return res, nil
 			}
 			if fetched != nil && fetched.Err == nil && todo.Err == nil {
-				e.ObserveNotice(ctx, res.Outcome, fetched.Notice, at.Attempt, nil)
+				n := fetched.Notice
+				if a := s.Find(at.Attempt); a != nil && a.Polled {
+					n.Verification.ID = "" // which alone may be a key to the verification
+				}
+				e.ObserveNotice(ctx, res.Outcome, n, at.Attempt, nil)
 			}
 			return res, todo.Err
 		}
