@@ -12,6 +12,7 @@ import (
 	"path"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -168,6 +169,12 @@ type Config struct {
 	// found any more, since the number that another fingerprint would take is not kept. If
 	// empty, nobody is told.
 	FingerprintKey [][]byte
+
+	// EraseAtProvider lets [Kit.Erase] have the subject's verifications erased at those
+	// providers that can be told to ([identity.Eraser]), too. [Kit.Run] does that, and tries
+	// again for thirty days if a provider fails. If false, what a provider keeps is between
+	// the host and the provider.
+	EraseAtProvider bool
 
 	// AllowExpiredDocument accepts documents that have expired, or whose expiry date cannot
 	// be read. If false, a verification with such a document is refused before the host is
@@ -334,6 +341,9 @@ func (c *Config) complete() error {
 
 	if len(c.Providers) == 0 {
 		problem("Providers is empty: give at least one")
+	}
+	if c.EraseAtProvider && !slices.ContainsFunc(c.Providers, engine.ErasesAtProvider) {
+		problem("EraseAtProvider is set, and none of Providers can erase")
 	}
 	names := map[string]bool{}
 	for i, p := range c.Providers {
@@ -531,6 +541,7 @@ func (c *Config) engine(keys seal.Keyring) engine.Config {
 		CallbackTimeout:     c.CallbackTimeout,
 		Retention:           c.Retention,
 		UnverifiedRetention: c.UnverifiedRetention,
+		EraseAtProvider:     c.EraseAtProvider,
 		Now:                 c.Now,
 	}
 }

@@ -22,6 +22,8 @@ import (
 type hostedProvider struct {
 	fake  *fakeProvider
 	began map[string]string // ids by reference
+
+	erased []string
 }
 
 func (p *hostedProvider) Name() string          { return "hosted" }
@@ -50,17 +52,25 @@ func (p *hostedProvider) ReadHint(_ http.Header, body []byte) (identity.Hint, er
 	return hint, nil
 }
 
+// Erase fails while the provider is away.
+func (p *hostedProvider) Erase(_ context.Context, id string) error {
+	if p.fake.away == nil {
+		p.erased = append(p.erased, id)
+	}
+	return p.fake.away
+}
+
 // says lets the provider answer to questions about an attempt from now on.
 func (p *hostedProvider) says(reference string, s identity.Status) {
 	p.fake.answer("", p.began[reference], s)
 }
 
-func newHostedWorld(t *testing.T) (*world, *hostedProvider) {
+func newHostedWorld(t *testing.T, changes ...func(*Config)) (*world, *hostedProvider) {
 	p := &hostedProvider{began: map[string]string{}}
-	w := newWorld(t, func(c *Config) {
+	w := newWorld(t, append(changes, func(c *Config) {
 		p.fake = c.Providers[0].(*fakeProvider)
 		c.Providers = []identity.Provider{p}
-	})
+	})...)
 	return w, p
 }
 
@@ -231,4 +241,50 @@ func TestHostedPage(t *testing.T) {
 	assert.Equal(t, "no-referrer", rec.Header().Get("Referrer-Policy"))
 	assert.Equal(t, http.StatusNotFound, w.get("bob", strings.TrimPrefix(started.PageURL, "https://app.example")).Code)
 	assert.NotContains(t, w.log.String(), "tok_canary")
+}
+
+// What is erased here is erased at the provider, however long that is away, and nothing that
+// leads to the subject is kept for it.
+func TestEraseAtProvider(t *testing.T) {
+	w, p := newHostedWorld(t, func(c *Config) { c.EraseAtProvider = true })
+	a := w.start("alice").Attempt
+	p.says(a, identity.Verified)
+	w.run(time.Minute)
+	require.Equal(t, http.StatusOK, w.gate("alice"))
+	p.fake.away = identity.ErrUnavailable
+	require.NoError(t, w.kit.Erase(t.Context(), "alice"))
+	w.run(10 * time.Second)
+	assert.Empty(t, p.erased)
+	assert.Equal(t, http.StatusForbidden, w.gate("alice"))
+	for _, value := range w.store.values[len(w.store.values)-2:] {
+		assert.NotContains(t, value, "canaryid")
+	}
+	w.later(3 * time.Hour)
+	p.fake.away = nil
+	w.later(7 * time.Hour)
+	assert.Equal(t, []string{"canaryid0"}, p.erased)
+	w.later(30 * 24 * time.Hour)
+	assert.Equal(t, []string{"canaryid0"}, p.erased, "once")
+	assert.Contains(t, w.log.String(), "erase_failed")
+	assert.NotContains(t, w.log.String(), "canaryid")
+
+	// For good it is tried for thirty days.
+	w.start("bob")
+	p.fake.away = identity.ErrUnavailable
+	require.NoError(t, w.kit.Erase(t.Context(), "bob"))
+	for range 31 * 4 {
+		w.later(6 * time.Hour)
+	}
+	assert.Contains(t, w.log.String(), "given_up")
+	p.fake.away = nil
+	w.later(24 * time.Hour)
+	assert.Len(t, p.erased, 1)
+}
+
+func TestNobodyErases(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.kit.cfg
+	cfg.EraseAtProvider = true
+	_, err := New(cfg)
+	require.ErrorContains(t, err, "EraseAtProvider")
 }

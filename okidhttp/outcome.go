@@ -85,4 +85,9 @@ const (
 	// OutcomeStaff means that staff have acted, by [Kit.Revoke], [Kit.Approve] or
 	// [Kit.ResetLimit].
 	OutcomeStaff Outcome = "staff"
+	// OutcomeErased means that a provider has erased a verification, see
+	// [Config.EraseAtProvider].
+	OutcomeErased Outcome = "erased"
+	// OutcomeEraseFailed means that a provider did not. It is asked again for thirty days.
+	OutcomeEraseFailed Outcome = "erase_failed"
 )

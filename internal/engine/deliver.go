@@ -163,6 +163,11 @@ func (e *Engine) Kept(ctx context.Context, of attempt.SubjectHash) (v identity.V
 
 // Erase forgets a subject. See okidhttp.Kit.Erase.
 func (e *Engine) Erase(ctx context.Context, of attempt.SubjectHash) error {
+	if e.cfg.EraseAtProvider {
+		if err := e.orderErasures(ctx, of); err != nil {
+			return err
+		}
+	}
 	if err := e.eraseDocuments(ctx, of); err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ type Config struct {
 	CallbackTimeout     time.Duration
 	Retention           time.Duration
 	UnverifiedRetention time.Duration
+	EraseAtProvider     bool
 	Now                 func() time.Time
 }
 

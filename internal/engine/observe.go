@@ -34,6 +34,8 @@ const (
 	Started         attempt.Outcome = "started"
 	Limited         attempt.Outcome = "limited"
 	Staff           attempt.Outcome = "staff"
+	Erased          attempt.Outcome = "erased"
+	EraseFailed     attempt.Outcome = "erase_failed"
 )
 
 // Log tells what happens. It is safe for concurrent use.
@@ -51,7 +53,7 @@ func level(o attempt.Outcome) slog.Level {
 	switch o {
 	case attempt.Duplicate, attempt.Late, attempt.InFlight, attempt.Queued, ClientGone, Hinted:
 		return slog.LevelDebug
-	case attempt.Applied, attempt.Held, Vetoed, DocumentRefused, Started, Limited, Staff:
+	case attempt.Applied, attempt.Held, Vetoed, DocumentRefused, Started, Limited, Staff, Erased:
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn

@@ -173,6 +173,9 @@ func (e *Engine) RunRecord(ctx context.Context, key string) (err error) {
 			err = fmt.Errorf("worker panicked\n%s", debug.Stack())
 		}
 	}()
+	if isErasure(key) {
+		return e.erase(ctx, key)
+	}
 	of, err := attempt.SubjectOfKey(key)
 	if err != nil {
 		return e.setAside(ctx, key, err)
