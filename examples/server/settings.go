@@ -12,9 +12,11 @@ import (
 
 	"github.com/okidkit/okidkit/examples/internal/demo"
 	"github.com/okidkit/okidkit/getid"
+	"github.com/okidkit/okidkit/getid/direct"
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
+	"github.com/okidkit/okidkit/okid/portal"
 )
 
 // settings is what the environment says.
@@ -96,15 +98,17 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 	})
 	problem(err)
 	s.app.Providers = []identity.Provider{provider}
-	if second, err := readGetID(getenv); err != nil {
-		problem(err)
-	} else if second != nil {
-		s.app.Providers = append(s.app.Providers, second)
+	for _, read := range []func(func(string) string) (identity.Provider, error){readGetID, readPortal, readDirect} {
+		if other, err := read(getenv); err != nil {
+			problem(err)
+		} else if other != nil {
+			s.app.Providers = append(s.app.Providers, other)
+		}
 	}
 	return s, errors.Join(errs...)
 }
 
-// readGetID is the second provider, or nil if there is none.
+// readGetID is GetID in the sign-up flow, or nil if it is off.
 func readGetID(getenv func(string) string) (identity.Provider, error) {
 	set := 0
 	for _, name := range []string{"GETID_URL", "GETID_API_KEY", "GETID_JWKS_URL", "GETID_SCRIPT_URL"} {
@@ -124,6 +128,30 @@ func readGetID(getenv func(string) string) (identity.Provider, error) {
 		JWKSURL:   getenv("GETID_JWKS_URL"),
 		ScriptURL: getenv("GETID_SCRIPT_URL"),
 	})
+}
+
+// readPortal is okID's portal, or nil if it is off.
+func readPortal(getenv func(string) string) (identity.Provider, error) {
+	url, key := getenv("OKID_PORTAL_URL"), getenv("OKID_PORTAL_KEY")
+	switch {
+	case url == "" && key == "":
+		return nil, nil
+	case url == "" || key == "":
+		return nil, errors.New("OKID_PORTAL_URL and OKID_PORTAL_KEY are required for okID's portal")
+	}
+	return portal.New(portal.Config{URL: url, APIKey: key})
+}
+
+// readDirect is GetID's own API, or nil if it is off.
+func readDirect(getenv func(string) string) (identity.Provider, error) {
+	url, key, flow := getenv("GETID_DIRECT_URL"), getenv("GETID_DIRECT_KEY"), getenv("GETID_DIRECT_FLOW")
+	switch {
+	case url == "" && key == "" && flow == "":
+		return nil, nil
+	case url == "" || key == "" || flow == "":
+		return nil, errors.New("GETID_DIRECT_URL, GETID_DIRECT_KEY and GETID_DIRECT_FLOW are required for GetID's own API")
+	}
+	return direct.New(direct.Config{URL: url, APIKey: key, Flow: flow})
 }
 
 // readKeys reads keys of 32 bytes in hex. Without any it makes one up, which is

@@ -71,6 +71,8 @@ func TestBadSettings(t *testing.T) {
 		{"Redis prefix", map[string]string{"REDIS_URL": "redis://:canary-pass@redis.example", "REDIS_PREFIX": "{staging}"}, []string{`prefix "{staging}" contains a brace`}},
 		{"GetID without its key", map[string]string{"GETID_URL": "https://canary.example"}, []string{"GETID_URL and GETID_API_KEY are required for GetID"}},
 		{"GetID without its URL", map[string]string{"GETID_JWKS_URL": "https://canary.example"}, []string{"GETID_URL and GETID_API_KEY are required for GetID"}},
+		{"portal without its key", map[string]string{"OKID_PORTAL_URL": "https://canary.example"}, []string{"OKID_PORTAL_URL and OKID_PORTAL_KEY are required"}},
+		{"direct without its flow", map[string]string{"GETID_DIRECT_URL": "https://canary.example", "GETID_DIRECT_KEY": "canary"}, []string{"GETID_DIRECT_FLOW are required"}},
 		{"GetID", map[string]string{"GETID_URL": "http://getid.example", "GETID_API_KEY": " canary", "GETID_JWKS_URL": "x", "GETID_SCRIPT_URL": "x"},
 			[]string{"getid: BaseURL", "getid: APIKey", "getid: JWKSURL", "getid: ScriptURL"}},
 		{"all at once", map[string]string{
