@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"memstore":               {"store"},
 	"redisstore":             {"store", "github.com/redis/go-redis/v9"},
 	"sqlstore":               {"store"},
+	"identity/identitytest":  {"identity"},
 	"identity/names":         {"golang.org/x/text/unicode/norm"},
 	"okid":                   {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "internal/wire"},
 	"okid/portal":            {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "internal/wire"},
