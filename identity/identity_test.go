@@ -186,7 +186,7 @@ func TestNothingPersonalIsPrinted(t *testing.T) {
 	} {
 		h := host{func() Verification { return v }, func() Notice { return n }, func() Session { return s }}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			assert.NotRegexp(t, `(?i)canary|63616e617279|1990`, fmt.Sprintf(verb, []any{h, &h}))
+			assert.NotRegexp(t, `(?i)canary|63616e617279|\b1990\b`, fmt.Sprintf(verb, []any{h, &h}))
 		}
 
 		var out bytes.Buffer
@@ -199,7 +199,7 @@ func TestNothingPersonalIsPrinted(t *testing.T) {
 		data, err := json.Marshal(map[string]any{"x": value})
 		require.NoError(t, err)
 		out.Write(data)
-		assert.NotRegexp(t, `(?i)canary|1990`, out.String())
+		assert.NotRegexp(t, `(?i)canary|\b1990\b`, out.String())
 	}
 }
 
