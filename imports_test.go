@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"internal/engine":        {"identity", "internal/attempt", "internal/seal", "store"},
 	"internal/redact":        {},
 	"internal/seal":          {},
-	"okidtest":               {"identity", "okid"},
+	"okidtest":               {"getid/direct", "identity", "okid", "okid/portal"},
 	"internal/strictjson":    {},
 	"internal/apiclient":     {},
 	"internal/text":          {},

@@ -108,11 +108,20 @@ func Garbage() http.Handler {
 	})
 }
 
-// api is what both routes have in common.
-func (o *OKID) api(e *endpoint, method string, serve http.HandlerFunc) http.HandlerFunc {
+// api is what the routes of a server API have in common.
+type api struct {
+	keyHeader, key string
+	log            *slog.Logger
+	closing        context.Context // ends at Close
+	// fail writes an error in the provider's form.
+	fail func(w http.ResponseWriter, code int, text string)
+}
+
+// route serves one route, and lets the faults of e go first.
+func (a api) route(e *endpoint, method string, serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		fault := e.call()
-		o.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "call",
+		a.log.LogAttrs(r.Context(), slog.LevelInfo, "call",
 			slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Bool("fault", fault != nil))
 
 		// net/http notices that the caller went away only when the body is read.
@@ -122,12 +131,12 @@ func (o *OKID) api(e *endpoint, method string, serve http.HandlerFunc) http.Hand
 			if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
 				code = http.StatusRequestEntityTooLarge
 			}
-			writeError(w, code, "body cannot be read")
+			a.fail(w, code, "body cannot be read")
 			return
 		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		defer context.AfterFunc(o.webhooks.ctx, cancel)()
+		defer context.AfterFunc(a.closing, cancel)()
 		r = r.WithContext(ctx)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 
@@ -136,9 +145,9 @@ func (o *OKID) api(e *endpoint, method string, serve http.HandlerFunc) http.Hand
 			fault.ServeHTTP(w, r)
 		case r.Method != method:
 			w.Header().Set("Allow", method)
-			writeError(w, http.StatusMethodNotAllowed, "method must be "+method)
-		case subtle.ConstantTimeCompare([]byte(r.Header.Get(okid.KeyHeader)), []byte(o.cfg.APIKey)) == 0:
-			writeError(w, http.StatusUnauthorized, "API key is missing or wrong")
+			a.fail(w, http.StatusMethodNotAllowed, "method must be "+method)
+		case subtle.ConstantTimeCompare([]byte(r.Header.Get(a.keyHeader)), []byte(a.key)) == 0:
+			a.fail(w, http.StatusUnauthorized, "API key is missing or wrong")
 		default:
 			serve(w, r)
 		}

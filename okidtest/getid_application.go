@@ -46,13 +46,12 @@ func (a *application) data() object {
 	if !a.done() {
 		return data
 	}
-	concerns, comment := []object{}, ""
+	comment := ""
 	if a.verdict != Approved {
-		concerns = []object{{"id": "DC030", "message": "Simulated concern", "service": "doc-check", "status": a.verdict}}
 		comment = "Found 1 issue(s)."
 	}
 	data["status"] = "done"
-	data["results"] = object{"status": a.verdict, "concerns": concerns}
+	data["results"] = object{"status": a.verdict, "concerns": concernsOf(a.verdict)}
 	data["checks"] = []object{{"name": "docCheck", "status": a.verdict, "comment": comment}}
 	data["documents"] = []object{
 		{"name": "document", "files": []object{

@@ -28,23 +28,16 @@ func (o *OKID) ProviderConfig() okid.Config {
 // The error is that of the app, or of the fake; whether the app lets the user in then is its own to
 // say.
 func (o *OKID) VerifyUser(ctx context.Context, client *http.Client, startURL string, found okid.VerificationBody) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, startURL, nil)
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Accept", "application/json")
-	resp, err := client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
 	var started struct {
 		ProcessToken string `json:"process_token"`
 		Code         string // of a problem
 	}
-	err = json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&started)
-	if err != nil || started.ProcessToken == "" {
-		return fmt.Errorf("okidtest: %s answered %s %s and no process token", startURL, resp.Status, started.Code)
+	status, err := call(ctx, client, http.MethodPost, startURL, &started)
+	if err != nil {
+		return err
+	}
+	if started.ProcessToken == "" {
+		return fmt.Errorf("okidtest: %s answered %s %s and no process token", startURL, status, started.Code)
 	}
 	id, err := o.Begin(started.ProcessToken)
 	if err != nil {
@@ -54,4 +47,27 @@ func (o *OKID) VerifyUser(ctx context.Context, client *http.Client, startURL str
 		return err
 	}
 	return o.Wait(ctx)
+}
+
+// call makes one request for JSON, decodes the answer into v, if there is one, and returns its
+// status. Without v the answer may be anything.
+func call(ctx context.Context, client *http.Client, method, u string, v any) (status string, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, u, nil)
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Accept", "application/json")
+	resp, err := client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil || v == nil {
+		return resp.Status, err
+	}
+	if json.Unmarshal(body, v) != nil {
+		return "", fmt.Errorf("okidtest: %s answered %s and no JSON", u, resp.Status)
+	}
+	return resp.Status, nil
 }

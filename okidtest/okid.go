@@ -137,8 +137,9 @@ func NewOKID(cfg Config) (*OKID, error) {
 	}
 	o.webhooks.ctx, o.webhooks.cancel = context.WithCancel(context.Background())
 
-	o.mux.HandleFunc("/v1/verification/generate", o.api(&o.generate, http.MethodPost, o.serveGenerate))
-	o.mux.HandleFunc("/v1/verification/{id}", o.api(&o.fetch, http.MethodGet, o.serveFetch))
+	api := api{okid.KeyHeader, cfg.APIKey, cfg.Logger, o.webhooks.ctx, writeError}
+	o.mux.HandleFunc("/v1/verification/generate", api.route(&o.generate, http.MethodPost, o.serveGenerate))
+	o.mux.HandleFunc("/v1/verification/{id}", api.route(&o.fetch, http.MethodGet, o.serveFetch))
 	o.mux.HandleFunc("GET /sdk/okid.js", serveSDK)
 	o.mux.HandleFunc("GET /flow", o.serveFlow)
 	o.mux.HandleFunc("POST /flow", o.serveChoice)
@@ -158,14 +159,15 @@ func (c Config) check() error {
 	if !c.Signing.valid() {
 		errs = append(errs, fmt.Errorf("%w: Signing is unknown", ErrConfig))
 	}
-	for _, d := range c.RetryDelays {
-		if d < 0 {
-			errs = append(errs, fmt.Errorf("%w: RetryDelays has a negative one", ErrConfig))
-			break
-		}
-	}
-	errs = append(errs, c.Chaos.check())
+	errs = append(errs, checkDelays(c.RetryDelays), c.Chaos.check())
 	return errors.Join(errs...)
+}
+
+func checkDelays(delays []time.Duration) error {
+	if slices.ContainsFunc(delays, func(d time.Duration) bool { return d < 0 }) {
+		return fmt.Errorf("%w: RetryDelays has a negative one", ErrConfig)
+	}
+	return nil
 }
 
 func (c Config) withDefaults() Config {
@@ -174,25 +176,32 @@ func (c Config) withDefaults() Config {
 	c.TokenTTL = cmp.Or(c.TokenTTL, 30*time.Minute)
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	c.Addr = cmp.Or(c.Addr, "127.0.0.1:0")
-	c.RetryDelays = slices.Clone(c.RetryDelays)
-	if c.RetryDelays == nil {
-		c.RetryDelays = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
-	}
-	var client http.Client
-	if c.HTTPClient != nil {
-		client = *c.HTTPClient
-	} else {
-		client.Transport = &http.Transport{}
-	}
-	client.Jar = nil
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	client.Timeout = cmp.Or(client.Timeout, 10*time.Second)
-	c.HTTPClient = &client
+	c.RetryDelays = delaysOrDefault(c.RetryDelays)
+	c.HTTPClient = webhookClient(c.HTTPClient)
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
+}
+
+func delaysOrDefault(delays []time.Duration) []time.Duration {
+	if delays == nil {
+		return []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+	}
+	return slices.Clone(delays)
+}
+
+// webhookClient is c, or a client of our own, as webhooks need it.
+func webhookClient(c *http.Client) *http.Client {
+	client := http.Client{Transport: &http.Transport{}}
+	if c != nil {
+		client = *c
+	}
+	client.Jar = nil
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.Timeout = cmp.Or(client.Timeout, 10*time.Second)
+	return &client
 }
 
 // sign makes the headers of a webhook under chaos.

@@ -31,8 +31,8 @@ func nameCases() []testCase {
 			switch {
 			case !signs && !hints && !claims:
 				p.t.Fatalf("it is no WebhookVerifier, no HintReader and no ClaimVerifier")
-			case signs && p.harness.Webhook == nil, hints && !signs && p.harness.Hint == nil:
-				p.t.Fatalf("the harness has no webhook for it")
+			case signs && p.harness.Webhook == nil, hints && !signs && p.harness.Hint == nil, claims && p.harness.Claim == nil:
+				p.t.Fatalf("the harness has no webhook, or no claim, for it")
 			}
 		}},
 		{"prints no secret", func(p *probe) {
@@ -401,4 +401,48 @@ func hintCases() []testCase {
 			p.t.Fatalf("ReadHint asks the server")
 		}
 	}}}
+}
+
+func claimCases() []testCase {
+	verifier := func(test func(p *probe, v identity.ClaimVerifier)) func(p *probe) {
+		return func(p *probe) {
+			if v, ok := p.p.(identity.ClaimVerifier); ok && p.harness.Claim != nil {
+				test(p, v)
+			}
+		}
+	}
+	return []testCase{
+		{"claim", verifier(func(p *probe, v identity.ClaimVerifier) {
+			id, err := v.VerifyClaim(p.t.Context(), p.harness.Claim(p.harness.ID))
+			if err != nil || id != p.harness.ID {
+				p.t.Fatalf("VerifyClaim: the id is %q, the error is %v", id, err)
+			}
+		})},
+		{"claim that is not authentic", verifier(func(p *probe, v identity.ClaimVerifier) {
+			claim := p.harness.Claim(p.harness.ID)
+			other := bytes.ReplaceAll(claim, []byte(p.harness.ID), []byte("x"+p.harness.ID[1:]))
+			for _, body := range [][]byte{other, bitten(claim), []byte(`{}`), []byte(`[]`), []byte(`null`), []byte(`"x"`), []byte(`{`), {}, {0xff}, append(bytes.Clone(claim), claim...)} {
+				id, err := v.VerifyClaim(p.t.Context(), body)
+				p.wrapped("VerifyClaim of what nobody has signed", err, identity.ErrMalformed, identity.ErrSignature)
+				if id != "" {
+					p.t.Fatalf("VerifyClaim returns an id with its error")
+				}
+			}
+		})},
+	}
+}
+
+// bitten is a claim of which the longest word is another.
+func bitten(claim []byte) []byte {
+	var longest []byte
+	for _, word := range bytes.FieldsFunc(claim, func(r rune) bool { return strings.ContainsRune(`"{}[]:, .`, r) }) {
+		if len(word) > len(longest) {
+			longest = word
+		}
+	}
+	other := bytes.Clone(longest)
+	for i := range 4 {
+		other[len(other)/2+i] ^= 1
+	}
+	return bytes.Replace(claim, longest, other, 1)
 }

@@ -258,6 +258,28 @@ func (p *flawed) ReadHint(_ http.Header, body []byte) (identity.Hint, error) {
 	return hint, nil
 }
 
+// A claim is an id and its signature.
+func (p *flawed) VerifyClaim(_ context.Context, body []byte) (string, error) {
+	var claim struct{ ID, Signed string }
+	if err := json.Unmarshal(body, &claim); err != nil {
+		return "", identity.ErrMalformed
+	}
+	signature, _ := hex.DecodeString(claim.Signed)
+	switch {
+	case p.is("claim unchecked"):
+		return claim.ID, nil
+	case !hmac.Equal(signature, suiteSign("claim", []byte(claim.ID))):
+		if p.is("id with an error") {
+			return claim.ID, identity.ErrSignature
+		}
+		return "", identity.ErrSignature
+	}
+	if p.is("another id in the claim") {
+		return "made-up", nil
+	}
+	return claim.ID, nil
+}
+
 // Format keeps the key to itself, but for a flaw.
 func (p *flawed) Format(f fmt.State, _ rune) {
 	if p.is("prints its key") {
@@ -290,6 +312,9 @@ func flawedHarness(flaw string) Harness {
 			h.Set("Time", sent.Format(time.RFC3339))
 			h.Set("Signature", hex.EncodeToString(suiteSign(h.Get("Time"), []byte(body))))
 			return h, []byte(body)
+		},
+		Claim: func(id string) []byte {
+			return fmt.Appendf(nil, `{"ID":%q,"Signed":"%x"}`, id, suiteSign("claim", []byte(id)))
 		},
 		Hint: func(reference, id, word string) []byte {
 			return []byte(marshal(suiteBody{ID: id, Word: word, Reference: reference}))
@@ -338,7 +363,7 @@ func TestFlaws(t *testing.T) {
 		"names repeated", "session without a token", "another id at the start", "session without an end", "ids unchecked", "error verifies",
 		"id unchecked", "unknown word verifies", "letter case is ignored", "review verifies", "reference is assumed", "webhook asks",
 		"header twice", "unsigned is accepted", "no digest", "digest of the time", "age is ignored", "stale says nothing", "hint of anything",
-		"hint without a reference", "prints its key",
+		"hint without a reference", "prints its key", "claim unchecked", "id with an error", "another id in the claim",
 	} {
 		if failed := failures(t, flaw); len(failed) == 0 {
 			t.Errorf("the suite does not find the flaw %q", flaw)

@@ -68,6 +68,10 @@ type Harness struct {
 	// Hint is a webhook of an [identity.HintReader].
 	Hint func(reference, id, word string) []byte
 
+	// Claim is what the browser's script hands over once the user is done. It must be set for
+	// an [identity.ClaimVerifier].
+	Claim func(id string) []byte
+
 	// NeverNotFound says that nothing which the server answers means that it does not know a
 	// verification.
 	NeverNotFound bool
@@ -93,7 +97,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(nameCases(), startCases(), fetchCases(), webhookCases(), hintCases())
+	return slices.Concat(nameCases(), startCases(), fetchCases(), webhookCases(), hintCases(), claimCases())
 }
 
 // reporter is as much of *testing.T as the suite needs.
