@@ -18,10 +18,11 @@ import (
 type fakeSettings struct {
 	addr    string
 	latency time.Duration
+	webhook string
 	chaos   okidtest.Chaos
 }
 
-// fake runs a simulated okID and GetID until it is stopped, or until the command ends that it was
+// fake runs a simulated okID and GetID, each in both generations, until it is stopped, or until the command ends that it was
 // given.
 func (t tool) fake(ctx context.Context, args []string) int {
 	var s fakeSettings
@@ -29,6 +30,7 @@ func (t tool) fake(ctx context.Context, args []string) int {
 		"okidkit fake go run ./examples/server")
 	f.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` to listen on; port 0 is any free port")
 	f.DurationVar(&s.latency, "latency", 0, "how long each answer waits")
+	f.StringVar(&s.webhook, "webhook", "", "the app's webhook `URL`, as http://127.0.0.1:8080/verify/webhook, to which okID's portal and\nGetID's API v1 send their hints; empty: they send none, and the app asks by itself")
 	f.Float64Var(&s.chaos.DropShare, "drop", 0, "`share` of the webhooks that are never sent, 0 to 1")
 	f.IntVar(&s.chaos.Copies, "duplicate", 0, "how many more `times` each webhook is sent")
 	f.DurationVar(&s.chaos.Delay, "delay", 0, "how long each webhook waits, so that later ones overtake it")
@@ -69,9 +71,21 @@ func (t tool) serveFake(ctx context.Context, l net.Listener, s fakeSettings, com
 	}
 	defer getID.Close()
 
+	portal, err := okidtest.NewPortal(okidtest.HostedConfig{PublicURL: origin + "/okid-portal", WebhookURL: hintsTo(s.webhook, "okidportal"), Chaos: s.chaos})
+	if err != nil {
+		return 0, err
+	}
+	defer portal.Close()
+	direct, err := okidtest.NewDirect(okidtest.HostedConfig{PublicURL: origin + "/getid-direct", WebhookURL: hintsTo(s.webhook, "getiddirect"), Chaos: s.chaos})
+	if err != nil {
+		return 0, err
+	}
+	defer direct.Close()
+
 	mux := http.NewServeMux()
-	mux.Handle("/okid/", http.StripPrefix("/okid", okID))
-	mux.Handle("/getid/", http.StripPrefix("/getid", getID))
+	for path, fake := range map[string]http.Handler{"/okid": okID, "/getid": getID, "/okid-portal": portal, "/getid-direct": direct} {
+		mux.Handle(path+"/", http.StripPrefix(path, fake))
+	}
 	server := &http.Server{Handler: slow(mux, s.latency), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
@@ -87,6 +101,11 @@ func (t tool) serveFake(ctx context.Context, l net.Listener, s fakeSettings, com
 		"GETID_API_KEY=" + okidtest.DefaultGetIDKey,
 		"GETID_JWKS_URL=" + getID.JWKSURL(),
 		"GETID_SCRIPT_URL=" + getID.ScriptURL(),
+		"OKID_PORTAL_URL=" + portal.URL(),
+		"OKID_PORTAL_KEY=" + okidtest.DefaultPortalKey,
+		"GETID_DIRECT_URL=" + direct.URL(),
+		"GETID_DIRECT_KEY=" + okidtest.DefaultDirectKey,
+		"GETID_DIRECT_FLOW=" + okidtest.DefaultDirectFlow,
 	}
 	if len(command) > 0 {
 		return t.command(ctx, command, settings)
@@ -98,6 +117,14 @@ func (t tool) serveFake(ctx context.Context, l net.Listener, s fakeSettings, com
 	case <-ctx.Done():
 		return exitOK, nil
 	}
+}
+
+// hintsTo is the webhook URL of one provider.
+func hintsTo(webhook, provider string) string {
+	if webhook == "" {
+		return ""
+	}
+	return webhook + "?provider=" + provider
 }
 
 // slow lets every answer wait.

@@ -24,8 +24,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/getid/direct"
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/okid"
+	"github.com/okidkit/okidkit/okid/portal"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -51,6 +53,7 @@ func TestArguments(t *testing.T) {
 		"fake -drop 1.5":                  "Chaos.DropShare is not between 0 and 1",
 		"fake -drop NaN":                  "Chaos.DropShare is not between 0 and 1",
 		"fake -duplicate -1":              "Chaos.Copies is negative",
+		"fake -webhook x":                 "WebhookURL is not an http(s) URL",
 		"fake -nothing":                   "flag provided but not defined",
 		"trigger":                         "-url is not an http(s) URL",
 		"trigger -url ftp://x":            "-url is not an http(s) URL",
@@ -122,8 +125,11 @@ func TestFake(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	out := &capturing{more: make(chan struct{}, 1)}
 	ended := make(chan int, 1)
+	hints := make(chan string, 9)
+	dashboard := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { hints <- r.URL.String() }))
+	defer dashboard.Close()
 	go func() {
-		ended <- run(ctx, []string{"fake", "-latency", "1ms"}, tool{out: out, errs: io.Discard, env: os.Environ, now: time.Now})
+		ended <- run(ctx, []string{"fake", "-latency", "1ms", "-webhook", dashboard.URL + "/webhook"}, tool{out: out, errs: io.Discard, env: os.Environ, now: time.Now})
 	}()
 	<-out.more
 	settings := map[string]string{}
@@ -164,6 +170,26 @@ func TestFake(t *testing.T) {
 	}
 	assert.NotEmpty(t, settings["GETID_URL"])
 	assert.NotEmpty(t, settings["GETID_API_KEY"])
+
+	newer, err := portal.New(portal.Config{URL: settings["OKID_PORTAL_URL"], APIKey: settings["OKID_PORTAL_KEY"]})
+	require.NoError(t, err)
+	own, err := direct.New(direct.Config{URL: settings["GETID_DIRECT_URL"], APIKey: settings["GETID_DIRECT_KEY"], Flow: settings["GETID_DIRECT_FLOW"]})
+	require.NoError(t, err)
+	for choice, p := range map[string]identity.Provider{"verified": newer, "approved": own} {
+		session, err := p.Start(ctx, identity.StartRequest{Reference: "ref-" + p.Name(), SuccessURL: app.URL})
+		require.NoError(t, err)
+		form, err := http.NewRequest(http.MethodPost, p.SDK(session, "en").URL, strings.NewReader("choice="+choice))
+		require.NoError(t, err)
+		form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		res, err := http.DefaultTransport.RoundTrip(form)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		n, err := p.Fetch(ctx, session.ID)
+		require.NoError(t, err)
+		assert.Equal(t, identity.Verified, n.Verification.Status)
+		assert.Equal(t, "/webhook?provider="+p.Name(), <-hints)
+		assert.Equal(t, "/webhook?provider="+p.Name(), <-hints)
+	}
 	stop()
 	assert.Equal(t, exitOK, <-ended)
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/okidkit/okidkit/getid"
 	"github.com/okidkit/okidkit/internal/testenv"
-	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -45,9 +44,9 @@ func newGetIDWorld(t *testing.T) *world {
 	t.Cleanup(fake.Close)
 	w := &world{lines: make(lines, 1000)}
 	w.serve(t, func(ctx context.Context) error {
-		return serve(ctx, "127.0.0.1:0", w.lines, okid.Config{}, getid.Config{
+		return serve(ctx, "127.0.0.1:0", w.lines, providers{getid: getid.Config{
 			BaseURL: fake.URL(), JWKSURL: fake.JWKSURL(), ScriptURL: fake.ScriptURL(),
-		})
+		}})
 	})
 	return w
 }

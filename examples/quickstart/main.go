@@ -1,5 +1,5 @@
 // Command quickstart is the whole thing on one machine: the demo app, the kit,
-// and a simulated okID and GetID to click through. It needs no account and no
+// and a simulated okID and GetID to click through, each in both generations. It needs no account and no
 // network.
 //
 //	go run ./examples/quickstart
@@ -22,10 +22,12 @@ import (
 
 	"github.com/okidkit/okidkit/examples/internal/demo"
 	"github.com/okidkit/okidkit/getid"
+	"github.com/okidkit/okidkit/getid/direct"
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/identity/names"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
+	"github.com/okidkit/okidkit/okid/portal"
 	"github.com/okidkit/okidkit/okidhttp"
 	"github.com/okidkit/okidkit/okidtest"
 )
@@ -55,18 +57,56 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 		return err
 	}
 	defer getID.Close()
-	if err := errors.Join(okID.Start(), getID.Start()); err != nil {
+	okIDPortal, err := okidtest.NewPortal(okidtest.HostedConfig{})
+	if err != nil {
 		return err
 	}
-	return serve(ctx, addr, out, okid.Config{
-		APIURL:      okID.URL(),
-		FrontendURL: okID.URL(),
-		SDKURL:      okID.SDKURL(),
-	}, getid.Config{
-		BaseURL:   getID.URL(),
-		JWKSURL:   getID.JWKSURL(),
-		ScriptURL: getID.ScriptURL(),
+	defer okIDPortal.Close()
+	getIDDirect, err := okidtest.NewDirect(okidtest.HostedConfig{})
+	if err != nil {
+		return err
+	}
+	defer getIDDirect.Close()
+	if err := errors.Join(okID.Start(), getID.Start(), okIDPortal.Start(), getIDDirect.Start()); err != nil {
+		return err
+	}
+	return serve(ctx, addr, out, providers{
+		okid:   okid.Config{APIURL: okID.URL(), FrontendURL: okID.URL(), SDKURL: okID.SDKURL()},
+		getid:  getid.Config{BaseURL: getID.URL(), JWKSURL: getID.JWKSURL(), ScriptURL: getID.ScriptURL()},
+		portal: okIDPortal.ProviderConfig(),
+		direct: getIDDirect.ProviderConfig(),
 	})
+}
+
+// providers says where the providers are, instead of at the real ones' addresses. The newer two have
+// none of their own, and are left out without a URL.
+type providers struct {
+	okid   okid.Config
+	getid  getid.Config
+	portal portal.Config
+	direct direct.Config
+}
+
+func (p providers) open() (all []identity.Provider, err error) {
+	var errs []error
+	add := func(provider identity.Provider, err error) {
+		all, errs = append(all, provider), append(errs, err)
+	}
+	p.okid.APIKey, p.okid.WebhookSecrets = okidtest.DefaultAPIKey, []string{okidtest.DefaultWebhookSecret}
+	p.getid.APIKey = okidtest.DefaultGetIDKey
+	okID, err := okid.New(p.okid)
+	add(okID, err)
+	getID, err := getid.New(p.getid)
+	add(getID, err)
+	if p.portal.URL != "" {
+		okIDPortal, err := portal.New(p.portal)
+		add(okIDPortal, err)
+	}
+	if p.direct.URL != "" {
+		getIDDirect, err := direct.New(p.direct)
+		add(getIDDirect, err)
+	}
+	return all, errors.Join(errs...)
 }
 
 // isTheirName refuses whoever logged in with a given and a family name and shows a document with
@@ -80,16 +120,9 @@ func isTheirName(_ context.Context, e okidhttp.Event) error {
 	return nil
 }
 
-// serve serves the app on addr until ctx ends. The configurations say where the
-// providers are, instead of at the real ones' addresses.
-func serve(ctx context.Context, addr string, out io.Writer, okidCfg okid.Config, getidCfg getid.Config) error {
-	okidCfg.APIKey, okidCfg.WebhookSecrets = okidtest.DefaultAPIKey, []string{okidtest.DefaultWebhookSecret}
-	getidCfg.APIKey = okidtest.DefaultGetIDKey
-	first, err := okid.New(okidCfg)
-	if err != nil {
-		return err
-	}
-	second, err := getid.New(getidCfg)
+// serve serves the app on addr until ctx ends.
+func serve(ctx context.Context, addr string, out io.Writer, p providers) error {
+	all, err := p.open()
 	if err != nil {
 		return err
 	}
@@ -102,7 +135,7 @@ func serve(ctx context.Context, addr string, out io.Writer, okidCfg okid.Config,
 	_, _ = rand.Read(key) // never fails, says its documentation
 	app, err := demo.New(demo.Config{
 		PublicURL: "http://" + l.Addr().String(),
-		Providers: []identity.Provider{first, second},
+		Providers: all,
 		Store:     memstore.New(),
 		Keys:      [][]byte{key},
 		Out:       out,

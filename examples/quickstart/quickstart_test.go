@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/okidkit/okidkit/getid"
 	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidtest"
@@ -100,7 +99,7 @@ func newWorld(t *testing.T, chaos okidtest.Chaos, sdkURL string) *world {
 		sdkURL = w.fake.SDKURL()
 	}
 	w.serve(t, func(ctx context.Context) error {
-		return serve(ctx, "127.0.0.1:0", w.lines, okid.Config{APIURL: w.fake.URL(), FrontendURL: w.fake.URL(), SDKURL: sdkURL}, getid.Config{})
+		return serve(ctx, "127.0.0.1:0", w.lines, providers{okid: okid.Config{APIURL: w.fake.URL(), FrontendURL: w.fake.URL(), SDKURL: sdkURL}})
 	})
 	return w
 }
@@ -226,6 +225,18 @@ func testRun(t *testing.T, chromium context.Context) {
 	g.click("Approved")
 	g.isMember()
 	assert.Equal(t, []string{"verified"}, w.callbacks())
+
+	for provider, good := range map[string]string{"okidportal": "Verified", "getiddirect": "Approved"} {
+		h := visit(t, chromium, w, "hal"+provider)
+		h.logIn()
+		h.open("/")
+		h.click("Verify with " + provider + " instead")
+		h.click("Start verification")
+		h.sees("How does it end?")
+		h.click(good)
+		h.isMember()
+		assert.Equal(t, []string{"verified"}, w.callbacks())
+	}
 
 	require.Error(t, run(t.Context(), strings.TrimPrefix(w.url, "http://"), w.lines), "the port is taken")
 }

@@ -96,7 +96,8 @@ func (p *Provider) SDK(s identity.Session, locale string) identity.SDK {
 }
 
 // boot looks at the status in onSuccess, since an older portal calls it for a review, too. That
-// makes no difference to the kit, which asks the portal in either case.
+// makes no difference to the kit, which asks the portal in either case. It does not hear of a portal
+// that was closed: the page offers to open it again.
 const boot = `function (config, onComplete, onError) {
   try {
     const style = document.createElement("link");
@@ -112,7 +113,6 @@ const boot = `function (config, onComplete, onError) {
       onNeedsReview: function () { onComplete(); },
       onRetryRequested: onError,
       onError: onError,
-      onClose: onError,
     });
     client.openWithVerificationId(config.verificationId);
   } catch (error) {
