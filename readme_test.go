@@ -110,6 +110,19 @@ func TestReadmeFirstScreen(t *testing.T) {
 	assert.LessOrEqual(t, line("package main"), 60)
 }
 
+// The guide to providers shows code that runs as it stands.
+func TestProviderGuide(t *testing.T) {
+	guide, err := os.ReadFile("docs/providers.md")
+	require.NoError(t, err)
+	code, err := os.ReadFile("identity/identitytest/acme_test.go")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(guide, -1)
+	require.Greater(t, len(blocks), 3)
+	for _, block := range blocks {
+		assert.Contains(t, string(code), string(block[1]))
+	}
+}
+
 // Links of the documentation to files lead somewhere.
 func TestDocumentationLinks(t *testing.T) {
 	files, err := filepath.Glob("docs/*.md")

@@ -29,6 +29,6 @@ func TestConformance(t *testing.T) {
 			"done/needs-review": identity.Review, "done/error": identity.Failed,
 		},
 		NeverNotFound: true, // 404 is documented for an endpoint that does not exist
-		Claim: func(string) []byte { return claimOf(genuine()) },
+		Claim:         func(string) []byte { return claimOf(genuine()) },
 	})
 }

@@ -23,7 +23,8 @@
 // [OKID.FailFetch] and its like make the API fail, with [TooManyRequests] for example.
 //
 // [GetID] is the same for GetID in Checkin.com's sign-up flow: its result API, its
-// keys, the script of the browser and its page.
+// keys, the script of the browser and its page. [Portal] and [Direct] are the newer APIs of both,
+// whose users go to a page of the provider's.
 //
 // A test that needs no fake, but one webhook with a signature that counts, calls
 // [NewWebhook].

@@ -13,6 +13,7 @@ import (
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
+	"github.com/okidkit/okidkit/okid/portal"
 	"github.com/okidkit/okidkit/okidhttp"
 	"github.com/okidkit/okidkit/okidtest"
 )
@@ -104,4 +105,49 @@ func ExampleOKID_VerifyUser() {
 	// /cellar 403 Forbidden
 	// /cellar wine
 	// true
+}
+
+// Where the provider has a page of its own, the user goes there and comes back.
+func ExamplePortal_VerifyUser() {
+	fake, err := okidtest.NewPortal(okidtest.HostedConfig{})
+	if err != nil {
+		panic(err)
+	}
+	if err := fake.Start(); err != nil {
+		panic(err)
+	}
+	defer fake.Close()
+	provider, err := portal.New(fake.ProviderConfig())
+	if err != nil {
+		panic(err)
+	}
+	server := httptest.NewUnstartedServer(nil)
+	server.Config.Handler, err = app(provider, "http://"+server.Listener.Addr().String())
+	if err != nil {
+		panic(err)
+	}
+	server.Start()
+	defer server.Close()
+
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		panic(err)
+	}
+	browser := &http.Client{Jar: jar}
+	logIn, err := browser.Post(server.URL+"/login", "", nil)
+	if err != nil {
+		panic(err)
+	}
+	logIn.Body.Close()
+	if err := fake.VerifyUser(context.Background(), browser, server.URL+"/verify/start", nil); err != nil {
+		panic(err)
+	}
+	cellar, err := browser.Get(server.URL + "/cellar")
+	if err != nil {
+		panic(err)
+	}
+	defer cellar.Body.Close()
+	body, _ := io.ReadAll(cellar.Body)
+	fmt.Println(string(body))
+	// Output: wine
 }

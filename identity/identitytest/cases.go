@@ -257,10 +257,10 @@ func fetchCases() []testCase {
 				}
 			}
 			verdict := p.harness.Details(p.harness.ID, Reference, p.verifying())
-			for _, body := range []string{verdict.Body + verdict.Body, verdict.Body[:len(verdict.Body)-1], strings.Replace(verdict.Body, "{", `{"x":1,"x":2,`, 1)} {
+			for _, body := range []string{verdict.Body + verdict.Body, verdict.Body[:len(verdict.Body)-1]} {
 				n, err := p.fetch(Answer{Status: verdict.Status, Header: verdict.Header, Body: body})
 				if err == nil && n.Verification.Status == identity.Verified {
-					p.t.Fatalf("an answer of which two readers make different things verifies")
+					p.t.Fatalf("an answer that is not one JSON value verifies")
 				}
 			}
 		}},

@@ -95,9 +95,9 @@ func (p *Provider) SDK(s identity.Session, locale string) identity.SDK {
 	}
 }
 
-// boot looks at the status in onSuccess, since an older portal calls it for a review, too. That
-// makes no difference to the kit, which asks the portal in either case. It does not hear of a portal
-// that was closed: the page offers to open it again.
+// boot takes onSuccess for the end, whatever status it tells, since an older portal calls it for a
+// review, too: the kit asks the portal in either case. It does not listen to onClose, since the page
+// offers to open the portal again.
 const boot = `function (config, onComplete, onError) {
   try {
     const style = document.createElement("link");
