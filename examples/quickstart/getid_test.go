@@ -44,7 +44,7 @@ func newGetIDWorld(t *testing.T) *world {
 	t.Cleanup(fake.Close)
 	w := &world{lines: make(lines, 1000)}
 	w.serve(t, func(ctx context.Context) error {
-		return serve(ctx, "127.0.0.1:0", w.lines, providers{getid: getid.Config{
+		return serve(ctx, "127.0.0.1:0", "", w.lines, providers{getid: getid.Config{
 			BaseURL: fake.URL(), JWKSURL: fake.JWKSURL(), ScriptURL: fake.ScriptURL(),
 		}})
 	})

@@ -48,7 +48,7 @@ func newHostedWorld(t *testing.T) *world {
 	}
 	w := &world{lines: make(lines, 1000)}
 	w.serve(t, func(ctx context.Context) error {
-		return serve(ctx, "127.0.0.1:0", w.lines, providers{portal: okIDPortal.ProviderConfig(), direct: getIDDirect.ProviderConfig()})
+		return serve(ctx, "127.0.0.1:0", "", w.lines, providers{portal: okIDPortal.ProviderConfig(), direct: getIDDirect.ProviderConfig()})
 	})
 	return w
 }

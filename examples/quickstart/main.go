@@ -3,12 +3,15 @@
 // network.
 //
 //	go run ./examples/quickstart
+//
+// Who is verified is forgotten when it ends, unless there is a file to keep that in:
+//
+//	go run ./examples/quickstart -data quickstart.db
 package main
 
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,7 +28,6 @@ import (
 	"github.com/okidkit/okidkit/getid/direct"
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/identity/names"
-	"github.com/okidkit/okidkit/memstore"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okid/portal"
 	"github.com/okidkit/okidkit/okidhttp"
@@ -34,19 +36,21 @@ import (
 
 func main() {
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: quickstart\n\nServes a demo app, the kit, and a simulated okID and GetID to click through.\nADDR says where, if not on 127.0.0.1:8080.")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: quickstart [-data FILE]\n\nServes a demo app, the kit, and a simulated okID and GetID to click through.\nADDR says where, if not on 127.0.0.1:8080.")
+		flag.PrintDefaults()
 	}
+	file := flag.String("data", "", "keep the app's records in this SQLite `FILE`, and their key in FILE.key")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), os.Stdout); err != nil {
+	if err := run(ctx, cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), *file, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
 }
 
 // run starts the simulated providers, and the app that talks to them.
-func run(ctx context.Context, addr string, out io.Writer) error {
+func run(ctx context.Context, addr, file string, out io.Writer) error {
 	okID, err := okidtest.NewOKID(okidtest.Config{})
 	if err != nil {
 		return err
@@ -70,7 +74,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	if err := errors.Join(okID.Start(), getID.Start(), okIDPortal.Start(), getIDDirect.Start()); err != nil {
 		return err
 	}
-	return serve(ctx, addr, out, providers{
+	return serve(ctx, addr, file, out, providers{
 		okid:   okid.Config{APIURL: okID.URL(), FrontendURL: okID.URL(), SDKURL: okID.SDKURL()},
 		getid:  getid.Config{BaseURL: getID.URL(), JWKSURL: getID.JWKSURL(), ScriptURL: getID.ScriptURL()},
 		portal: okIDPortal.ProviderConfig(),
@@ -120,24 +124,27 @@ func isTheirName(_ context.Context, e okidhttp.Event) error {
 	return nil
 }
 
-// serve serves the app on addr until ctx ends.
-func serve(ctx context.Context, addr string, out io.Writer, p providers) error {
+// serve serves the app on addr until ctx ends. Its records are in a file, or with "" in memory.
+func serve(ctx context.Context, addr, file string, out io.Writer, p providers) (err error) {
 	all, err := p.open()
 	if err != nil {
 		return err
 	}
+	kept, err := openData(ctx, file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.close()) }()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("%w (set ADDR to use another port)", err)
 	}
 	defer l.Close()
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails, says its documentation
 	app, err := demo.New(demo.Config{
 		PublicURL: "http://" + l.Addr().String(),
 		Providers: all,
-		Store:     memstore.New(),
-		Keys:      [][]byte{key},
+		Store:     kept.records,
+		Keys:      [][]byte{kept.key},
 		Out:       out,
 		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Adjust: func(c *okidhttp.Config) {

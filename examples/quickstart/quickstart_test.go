@@ -99,7 +99,7 @@ func newWorld(t *testing.T, chaos okidtest.Chaos, sdkURL string) *world {
 		sdkURL = w.fake.SDKURL()
 	}
 	w.serve(t, func(ctx context.Context) error {
-		return serve(ctx, "127.0.0.1:0", w.lines, providers{okid: okid.Config{APIURL: w.fake.URL(), FrontendURL: w.fake.URL(), SDKURL: sdkURL}})
+		return serve(ctx, "127.0.0.1:0", "", w.lines, providers{okid: okid.Config{APIURL: w.fake.URL(), FrontendURL: w.fake.URL(), SDKURL: sdkURL}})
 	})
 	return w
 }
@@ -209,7 +209,7 @@ func (u *user) isMember() {
 
 func testRun(t *testing.T, chromium context.Context) {
 	w := &world{lines: make(lines, 1000)}
-	w.serve(t, func(ctx context.Context) error { return run(ctx, "127.0.0.1:0", w.lines) })
+	w.serve(t, func(ctx context.Context) error { return run(ctx, "127.0.0.1:0", "", w.lines) })
 	u := visit(t, chromium, w, "robin")
 	u.logIn()
 	u.begins()
@@ -238,7 +238,7 @@ func testRun(t *testing.T, chromium context.Context) {
 		assert.Equal(t, []string{"verified"}, w.callbacks())
 	}
 
-	require.Error(t, run(t.Context(), strings.TrimPrefix(w.url, "http://"), w.lines), "the port is taken")
+	require.Error(t, run(t.Context(), strings.TrimPrefix(w.url, "http://"), "", w.lines), "the port is taken")
 }
 
 func testOutcomes(t *testing.T, chromium context.Context) {

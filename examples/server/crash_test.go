@@ -1,10 +1,13 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/sqltest"
 	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okidtest"
 )
@@ -54,9 +58,46 @@ func (c *crash) String() string {
 func TestCrashAtEveryPoint(t *testing.T) {
 	testenv.Long(t)
 	t.Parallel()
-	f := newFleet(t, 1)
-	survivor := f.replicas[0]
-	crashes := []*crash{
+	crashAll(t, newFleet(t, 1), everyCrash())
+}
+
+// In a database the host's effect is there once, too, whatever the crash has cut off.
+func TestCrashAtEveryPointOfATransaction(t *testing.T) {
+	testenv.Long(t)
+	t.Parallel()
+	test := func(t *testing.T, url string, db *sql.DB, crashes []*crash) {
+		t.Helper()
+		crashAll(t, newFleetOn(t, 1, "DATABASE_URL", url), crashes)
+		effects, _ := effectsOf(t, db)
+		for _, c := range crashes {
+			assert.Equal(t, 1, effects[effect{c.user.name, "verified"}], c)
+		}
+	}
+	all := func() []*crash { return append(everyCrash(), &crash{at: beforeCommit, by: syscall.SIGKILL, calls: 2}) }
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		url := sqltest.PostgresURL(t)
+		test(t, url, sqltest.Open(t, "pgx", url), all())
+	})
+	// A callback that has written keeps everybody else from writing to the file: a process that is
+	// stopped then is no case, and a call that is held up cannot renew its lease, and is repeated.
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		file := filepath.Join(t.TempDir(), "app.db")
+		var crashes []*crash
+		for _, c := range all() {
+			if c.at != afterCallback || c.by != syscall.SIGSTOP {
+				c.late = math.MaxInt32
+				crashes = append(crashes, c)
+			}
+		}
+		test(t, "sqlite:"+file, sqltest.Open(t, "sqlite", sqltest.SQLiteName(file)), crashes)
+	})
+}
+
+// everyCrash are those that every store knows.
+func everyCrash() []*crash {
+	return []*crash{
 		{at: beforeClaim, by: syscall.SIGKILL, calls: 1},
 		{at: afterClaim, by: syscall.SIGKILL, calls: 1},
 		{at: beforeCallback, by: syscall.SIGKILL, calls: 1},
@@ -71,6 +112,12 @@ func TestCrashAtEveryPoint(t *testing.T) {
 		{at: beforeCallback, by: syscall.SIGSTOP, during: true, answer: 503, calls: 1, late: 1},
 		{at: afterCallback, by: syscall.SIGSTOP, during: true, answer: 503, calls: 2},
 	}
+}
+
+// crashAll lets a process crash in each way, while another goes on.
+func crashAll(t *testing.T, f *fleet, crashes []*crash) {
+	t.Helper()
+	survivor := f.replicas[0]
 	for i, c := range crashes {
 		c.victim = f.launch(t, map[string]string{crashAt: c.at, crashBy: strconv.Itoa(int(c.by))})
 		c.attempt = f.begin(t, survivor, fmt.Sprintf("user-%d", i))

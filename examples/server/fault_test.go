@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"net"
@@ -18,17 +19,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/sqltest"
 	"github.com/okidkit/okidkit/internal/testenv"
 )
 
-// inTime is how soon every answer must come, whatever is wrong with Redis.
+// inTime is how soon every answer must come, whatever is wrong with the database.
 const inTime = 10 * time.Second
 
-// fault is something that happens to Redis and ends.
+// fault is something that happens to a database and ends.
 type fault struct {
 	name    string
 	args    []string // for redis-server
-	proxied bool     // there is a proxy between it and the server
+	proxied bool     // there is a proxy between the database and the server
 	begin   func(t *testing.T, r *rig)
 	end     func(t *testing.T, r *rig)
 
@@ -41,8 +43,10 @@ type fault struct {
 // rig is what faults are made with.
 type rig struct {
 	*redistest.Process
-	admin *redis.Client
-	proxy *proxy
+	admin    *redis.Client
+	postgres *sqltest.Process
+	db       *sql.DB
+	proxy    *proxy
 }
 
 func (r *rig) do(t *testing.T, args ...any) {
@@ -83,30 +87,40 @@ func faults() []fault {
 	durable, empty := killed, killed
 	durable.args = []string{"--appendonly", "yes", "--appendfsync", "always"}
 	empty.forgets = true
-	slow := byProxy(func(_ int, chunk []byte) ([]byte, bool) {
-		<-time.After(100 * time.Millisecond)
-		return chunk, true
-	})
-	slow.works = true
-	// A write may have taken place, and nobody hears of it.
-	unreliable := byProxy(func(answers int, chunk []byte) ([]byte, bool) {
-		if answers < 4 {
-			return chunk, true
-		}
-		return chunk[:len(chunk)/2], false
-	})
-	unreliable.works, unreliable.may = true, true
 	return []fault{
 		durable.named("killed"),
 		empty.named("killed, and comes back empty"),
 		byCommand("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE").named("read-only"),
 		byCommand("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0").named("too few replicas"),
 		byCommand("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0").named("out of memory"),
-		slow.named("slow"),
-		unreliable.named("some answers cut off"),
-		byProxy(func(_ int, chunk []byte) ([]byte, bool) { return chunk[:len(chunk)/2], false }).named("all answers cut off"),
+		slowly().named("slow"),
+		cutOffAfter(4).named("some answers cut off"),
+		cutOffAfter(0).named("all answers cut off"),
 		byProxy(lost).named("no answers"),
 	}
+}
+
+// slowly is a fault by which every answer is late.
+func slowly() fault {
+	f := byProxy(func(_ int, chunk []byte) ([]byte, bool) {
+		<-time.After(100 * time.Millisecond)
+		return chunk, true
+	})
+	f.works = true
+	return f
+}
+
+// cutOffAfter is a fault by which every connection breaks in the midst of the answer after the
+// first n. A write may have taken place then, and nobody hears of it.
+func cutOffAfter(n int) fault {
+	f := byProxy(func(answers int, chunk []byte) ([]byte, bool) {
+		if answers < n {
+			return chunk, true
+		}
+		return chunk[:len(chunk)/2], false
+	})
+	f.works, f.may = n > 0, n > 0
+	return f
 }
 
 // Whatever happens to Redis, nobody gets through who is not known to be verified,
@@ -127,33 +141,39 @@ func TestRedisFaults(t *testing.T) {
 				addr = r.proxy.addr
 			}
 			s := launch(t, map[string]string{asServer: asSaboteur, "REDIS_URL": "redis://" + addr})
-			alice := s.logIn(t, "alice").begin(t)
-			require.Equal(t, http.StatusOK, s.deliver(t, s.signed(completed(alice, alice.id))).status)
-			s.told(t, alice, "verified")
-			bob := s.logIn(t, "bob").begin(t)
-			verifies := s.signed(completed(bob, bob.id))
-
-			f.begin(t, r)
-			f.holds(t, s, alice, bob, verifies)
-			f.end(t, r)
-
-			require.Eventually(t, func() bool { return s.do(t, "GET", "/readyz", "").status == http.StatusOK }, patience, pollEvery)
-			if f.forgets {
-				alice.user.shut(t)
-				assert.Equal(t, http.StatusOK, s.deliver(t, verifies).status, "it means nothing now")
-				bob.user.shut(t)
-				bob = bob.user.begin(t)
-				verifies = s.signed(completed(bob, bob.id))
-			} else {
-				alice.user.opened(t)
-			}
-			require.Eventually(t, func() bool { return s.send(verifies) == http.StatusOK }, patience, pollEvery)
-			s.told(t, bob, "verified")
-			bob.user.opened(t)
-			require.Equal(t, http.StatusOK, s.deliver(t, verifies).status)
-			s.stop(t) // and has told nothing more
+			f.strike(t, r, s)
 		})
 	}
+}
+
+// strike lets a fault begin and end, and asserts what the server does meanwhile and afterwards.
+func (f fault) strike(t *testing.T, r *rig, s *server) {
+	t.Helper()
+	alice := s.logIn(t, "alice").begin(t)
+	require.Equal(t, http.StatusOK, s.deliver(t, s.signed(completed(alice, alice.id))).status)
+	s.told(t, alice, "verified")
+	bob := s.logIn(t, "bob").begin(t)
+	verifies := s.signed(completed(bob, bob.id))
+
+	f.begin(t, r)
+	f.holds(t, s, alice, bob, verifies)
+	f.end(t, r)
+
+	require.Eventually(t, func() bool { return s.do(t, "GET", "/readyz", "").status == http.StatusOK }, patience, pollEvery)
+	if f.forgets {
+		alice.user.shut(t)
+		assert.Equal(t, http.StatusOK, s.deliver(t, verifies).status, "it means nothing now")
+		bob.user.shut(t)
+		bob = bob.user.begin(t)
+		verifies = s.signed(completed(bob, bob.id))
+	} else {
+		alice.user.opened(t)
+	}
+	require.Eventually(t, func() bool { return s.send(verifies) == http.StatusOK }, patience, pollEvery)
+	s.told(t, bob, "verified")
+	bob.user.opened(t)
+	require.Equal(t, http.StatusOK, s.deliver(t, verifies).status)
+	s.stop(t) // and has told nothing more
 }
 
 // holds asserts how the server answers during a fault.
@@ -181,7 +201,7 @@ func (f fault) holds(t *testing.T, s *server, alice, bob *attempt, verifies deli
 		begun := now()
 		got := request.send()
 		assert.Less(t, now().Sub(begun), inTime, request.name)
-		if !f.may || got.status != http.StatusServiceUnavailable {
+		if !f.may || got.status < http.StatusInternalServerError {
 			assert.Equal(t, request.want, got.status, "%s: %s", request.name, got.body)
 		}
 		if got.status == http.StatusServiceUnavailable && request.name != "readiness" {

@@ -28,6 +28,7 @@ import (
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidhttp"
 	"github.com/okidkit/okidkit/okidtest"
+	"github.com/okidkit/okidkit/sqlstore"
 	"github.com/okidkit/okidkit/store"
 )
 
@@ -49,6 +50,7 @@ const (
 	afterClaim     = "after the claim"
 	beforeCallback = "before the callback"
 	afterCallback  = "after the callback"
+	beforeCommit   = "before the commit" // of a transaction
 	afterCommit    = "after the commit"
 )
 
@@ -65,6 +67,9 @@ func mainOfSaboteur() {
 		c.Now = func() time.Time { return now().Add(offset) }
 		if s.at != "" {
 			s.Store, c.Store = c.Store, s
+			if _, ok := s.Store.(store.Transactor); ok {
+				c.Store = transactingSaboteur{s}
+			}
 			c.OnVerified = s.callback(c.OnVerified)
 		}
 	}
@@ -87,7 +92,8 @@ type saboteur struct {
 }
 
 func (s *saboteur) Put(ctx context.Context, key string, w store.Write) error {
-	claims, commits := !s.claimed.Swap(true), s.called.Load() // else it renews the lease
+	claims := !s.claimed.Swap(true)
+	commits := s.called.Load() && sqlstore.Tx(ctx) == nil // else it renews the lease, or the transaction commits
 	if claims {
 		s.reach(beforeClaim)
 	}
@@ -96,6 +102,23 @@ func (s *saboteur) Put(ctx context.Context, key string, w store.Write) error {
 		s.reach(afterClaim)
 	}
 	if commits {
+		s.reach(afterCommit)
+	}
+	return err
+}
+
+// transactingSaboteur is a saboteur whose store commits a callback and its own write together.
+type transactingSaboteur struct{ *saboteur }
+
+func (s transactingSaboteur) Transact(ctx context.Context, f func(ctx context.Context) error) error {
+	err := s.Store.(store.Transactor).Transact(ctx, func(ctx context.Context) error {
+		err := f(ctx)
+		if s.called.Load() {
+			s.reach(beforeCommit)
+		}
+		return err
+	})
+	if s.called.Load() {
 		s.reach(afterCommit)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite" // registers "sqlite"
 
+	"github.com/okidkit/okidkit/internal/redistest"
 	"github.com/okidkit/okidkit/internal/testenv"
 )
 
@@ -70,6 +72,63 @@ func MariaDB(t testing.TB, options string) *sql.DB {
 	return Open(t, "mysql", mariadb.database(t, "root@unix(%s/socket)/%s", "mysql")+options)
 }
 
+// Process is a PostgreSQL server of its own, for tests that treat the process itself.
+type Process struct {
+	// Addr is its host:port.
+	Addr string
+
+	server *server
+}
+
+// StartPostgres starts a server with an empty database, until the test ends.
+func StartPostgres(t testing.TB) *Process {
+	t.Helper()
+	port := redistest.FreePort(t)
+	s := &server{driver: "pgx", commands: postgresCommands("-h", "127.0.0.1", "-p", port)}
+	t.Cleanup(s.stop)
+	s.start(t)
+	p := &Process{Addr: net.JoinHostPort("127.0.0.1", port), server: s}
+	require.True(t, p.answers(t), "the server has ended")
+	return p
+}
+
+// URL is that of the database, at an address that may be a proxy's.
+func (p *Process) URL(addr string) string {
+	return "postgres://postgres@" + addr + "/postgres?sslmode=disable"
+}
+
+// Kill ends the process as a crash does, and with it those that it has started.
+func (p *Process) Kill(t testing.TB) {
+	t.Helper()
+	require.NoError(t, p.server.process.Process.Kill())
+	<-p.server.ended
+}
+
+// Restart starts the process again, with the data of the one before. What that had started may take
+// a moment to end, and until then PostgreSQL refuses to start.
+func (p *Process) Restart(t testing.TB) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		p.server.serve(t)
+		return p.answers(t)
+	}, time.Minute, 50*time.Millisecond)
+}
+
+// answers waits until the server does, or has ended.
+func (p *Process) answers(t testing.TB) bool {
+	t.Helper()
+	db := Open(t, "pgx", p.URL(p.Addr))
+	defer db.Close()
+	for db.PingContext(t.Context()) != nil {
+		select {
+		case <-p.server.ended:
+			return false
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return true
+}
+
 // Open opens a database until the test ends.
 func Open(t testing.TB, driver, name string) *sql.DB {
 	t.Helper()
@@ -87,15 +146,21 @@ type server struct {
 	once    sync.Once
 	dir     string
 	process *exec.Cmd
-	made    atomic.Int64 // databases
+	ended   chan struct{} // closed when the process has ended
+	made    atomic.Int64  // databases
 }
 
-var postgres = server{driver: "pgx", commands: func(t testing.TB, dir string) (prepare, serve *exec.Cmd) {
-	data := filepath.Join(dir, "data")
-	prepare = exec.Command(postgresProgram(t, "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C")
-	serve = exec.Command(postgresProgram(t, "postgres"), "-D", data, "-k", dir, "-h", "", "-c", "max_connections=200")
-	return prepare, serve
-}}
+var postgres = server{driver: "pgx", commands: postgresCommands("-h", "")}
+
+// postgresCommands are those of a PostgreSQL server with further arguments.
+func postgresCommands(args ...string) func(t testing.TB, dir string) (prepare, serve *exec.Cmd) {
+	return func(t testing.TB, dir string) (prepare, serve *exec.Cmd) {
+		data := filepath.Join(dir, "data")
+		prepare = exec.Command(postgresProgram(t, "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C")
+		serve = exec.Command(postgresProgram(t, "postgres"), append([]string{"-D", data, "-k", dir, "-c", "max_connections=200"}, args...)...)
+		return prepare, serve
+	}
+}
 
 // postgresProgram is a program of PostgreSQL's, which Debian does not put into PATH.
 func postgresProgram(t testing.TB, name string) string {
@@ -122,17 +187,31 @@ func (s *server) start(t testing.TB) {
 		dir, err := os.MkdirTemp("", "sql")
 		require.NoError(t, err)
 		s.dir = dir
-		prepare, serve := s.commands(t, dir)
-		asSomebody(t, dir, prepare, serve)
+		prepare, _ := s.commands(t, dir)
+		asSomebody(t, dir, prepare)
 		out, err := prepare.CombinedOutput()
 		require.NoError(t, err, string(out))
-		log, err := os.Create(filepath.Join(dir, "log"))
-		require.NoError(t, err)
-		serve.Stdout, serve.Stderr = log, log
-		require.NoError(t, serve.Start())
-		s.process = serve
+		s.serve(t)
 	})
 	require.NotNil(t, s.process, "the server did not start")
+}
+
+// serve starts the process.
+func (s *server) serve(t testing.TB) {
+	t.Helper()
+	_, serve := s.commands(t, s.dir)
+	asSomebody(t, s.dir, serve)
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(t, err)
+	defer log.Close()
+	serve.Stdout, serve.Stderr = log, log
+	require.NoError(t, serve.Start())
+	ended := make(chan struct{})
+	s.process, s.ended = serve, ended
+	go func() {
+		_ = serve.Wait()
+		close(ended)
+	}()
 }
 
 // asSomebody lets commands run as somebody else, if we are root: as that, no such server runs.
@@ -170,7 +249,7 @@ func (s *server) database(t testing.TB, format, first string) string {
 func (s *server) stop() {
 	if s.process != nil {
 		_ = s.process.Process.Kill()
-		_ = s.process.Wait()
+		<-s.ended
 	}
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)
