@@ -61,7 +61,7 @@ import (
 //
 // # Observation
 //
-// [Config.Logger], [Config.Observe] and [Config.Now].
+// [Config.Logger], [Config.Observe], [Config.SupportCodes] and [Config.Now].
 type Config struct {
 	redacted[Config]
 
@@ -175,6 +175,11 @@ type Config struct {
 	// again for thirty days if a provider fails. If false, what a provider keeps is between
 	// the host and the provider.
 	EraseAtProvider bool
+
+	// SupportCodes lets [Kit.Find] find attempts by the support code that the pages show and the
+	// log has. It costs each start one more write, which takes place while the provider is asked.
+	// If false, Find takes references alone.
+	SupportCodes bool
 
 	// AllowExpiredDocument accepts documents that have expired, or whose expiry date cannot
 	// be read. If false, a verification with such a document is refused before the host is
@@ -542,6 +547,7 @@ func (c *Config) engine(keys seal.Keyring) engine.Config {
 		Retention:           c.Retention,
 		UnverifiedRetention: c.UnverifiedRetention,
 		EraseAtProvider:     c.EraseAtProvider,
+		SupportCodes:        c.SupportCodes,
 		Now:                 c.Now,
 	}
 }

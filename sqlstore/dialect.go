@@ -50,8 +50,8 @@ var postgres = &dialect{
 	numbered: true,
 	insert:   insertOrReplace,
 	// The condition is there twice, since a row may be written anew between the two looks at it.
-	sweep: `DELETE FROM {table} WHERE ends_at <= {now} AND record_key IN (
-		SELECT record_key FROM {table} WHERE ends_at <= {now} ORDER BY ends_at LIMIT ? FOR UPDATE SKIP LOCKED)`,
+	sweep: `DELETE FROM {table} WHERE ends_at <= {now} AND record_key = ANY (ARRAY(
+		SELECT record_key FROM {table} WHERE ends_at <= (SELECT {now}) ORDER BY ends_at LIMIT ? FOR UPDATE SKIP LOCKED))`,
 	transaction: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
 }
 
@@ -83,6 +83,8 @@ var mysql = &dialect{
 }
 
 // The statements that are the same everywhere. What selects the clock returns a row in any case.
+// PostgreSQL searches an index for (SELECT {now}), which it reads once, and not for {now}, which may
+// be another time for each row.
 const (
 	selectRecord = `SELECT {now}, r.version, r.value FROM (SELECT 1 AS one) AS x
 	LEFT JOIN {table} AS r ON r.record_key = ? AND r.ends_at > {now}`
@@ -91,7 +93,7 @@ const (
 	WHERE record_key = ? AND version = ? AND ends_at > {now}`
 	deleteRecord = `DELETE FROM {table} WHERE record_key = ?`
 	selectDue    = `SELECT x.now, d.record_key FROM (SELECT {now} AS now) AS x
-	LEFT JOIN (SELECT record_key, due_at FROM {table} WHERE due_at <= {now} AND ends_at > {now} ORDER BY due_at LIMIT ?) AS d ON 1 = 1
+	LEFT JOIN (SELECT record_key, due_at FROM {table} WHERE due_at <= (SELECT {now}) AND ends_at > {now} ORDER BY due_at LIMIT ?) AS d ON 1 = 1
 	ORDER BY d.due_at`
 )
 

@@ -28,7 +28,7 @@ var flaws = map[string]struct {
 	"an insert replaces what lives": {func(s *Store) *string { return &s.insert }, "WHERE r.ends_at <= {now}", ""},
 	"what has ended is read":        {func(s *Store) *string { return &s.get }, "AND r.ends_at > {now}", ""},
 	"what has ended is replaced":    {func(s *Store) *string { return &s.update }, "AND ends_at > {now}", ""},
-	"everything is due":             {func(s *Store) *string { return &s.due }, "due_at <= {now} AND", ""},
+	"everything is due":             {func(s *Store) *string { return &s.due }, "due_at <= (SELECT {now}) AND", ""},
 	"what has ended is due":         {func(s *Store) *string { return &s.due }, "AND ends_at > {now}", ""},
 	"what lives is swept":           {func(s *Store) *string { return &s.sweep }, "WHERE ends_at <= {now}", ""},
 }

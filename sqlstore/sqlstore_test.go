@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -235,5 +236,39 @@ func TestDeadlines(t *testing.T) {
 		require.NoError(t, err)
 		assert.Contains(t, []uint64{1, 2}, rec.Version)
 		require.NoError(t, s.Put(t.Context(), "key", store.Write{Replaces: 1, Version: 2, TTL: time.Hour}), "it may be repeated")
+	})
+}
+
+// What is due, and what has ended, is found by an index, however many records there are.
+func TestByIndex(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db := d.open(t)
+		s := d.migrated(t, db)
+		for i := range 1000 {
+			require.NoError(t, s.Put(t.Context(), fmt.Sprint(i), store.Write{Version: 1, TTL: time.Hour, DueIn: time.Hour}))
+		}
+		explain := map[Dialect]string{SQLite: "EXPLAIN QUERY PLAN ", Postgres: "EXPLAIN ", MySQL: "EXPLAIN "}[d.dialect]
+		for statement, index := range map[string]string{s.due: "due", s.sweep: "end"} {
+			rows, err := db.QueryContext(t.Context(), explain+statement, 10)
+			require.NoError(t, err)
+			defer rows.Close()
+			columns, err := rows.Columns()
+			require.NoError(t, err)
+			var plan strings.Builder
+			for rows.Next() {
+				values := make([]sql.NullString, len(columns))
+				var into []any
+				for i := range values {
+					into = append(into, &values[i])
+				}
+				require.NoError(t, rows.Scan(into...))
+				fmt.Fprintln(&plan, values)
+			}
+			require.NoError(t, rows.Err())
+			assert.Contains(t, plan.String(), "okidkit_records_"+index)
+			if d.dialect == Postgres {
+				assert.Contains(t, plan.String(), "Index Cond: ("+index) // it is not read from end to end
+			}
+		}
 	})
 }

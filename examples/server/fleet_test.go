@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/redistest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidhttp"
 	"github.com/okidkit/okidkit/okidtest"
@@ -217,7 +218,7 @@ func newFleetOn(t *testing.T, n int, variable, value string) *fleet {
 // launch starts a server of the fleet to which the fake does not send.
 func (f *fleet) launch(t *testing.T, env map[string]string) *replica {
 	t.Helper()
-	return f.launchAt(t, "127.0.0.1:"+redistest.FreePort(t), env)
+	return f.launchAt(t, "127.0.0.1:"+testenv.FreePort(t), env)
 }
 
 func (f *fleet) launchAt(t *testing.T, addr string, env map[string]string) *replica {

@@ -171,6 +171,11 @@ func (e *Engine) Erase(ctx context.Context, of attempt.SubjectHash) error {
 	if err := e.eraseDocuments(ctx, of); err != nil {
 		return err
 	}
+	if e.cfg.SupportCodes {
+		if err := e.forgetCodes(ctx, of); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := e.cfg.Store.Delete(ctx, of.Key()); err != nil {

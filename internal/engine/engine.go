@@ -40,6 +40,7 @@ type Config struct {
 	Retention           time.Duration
 	UnverifiedRetention time.Duration
 	EraseAtProvider     bool
+	SupportCodes        bool
 	Now                 func() time.Time
 }
 

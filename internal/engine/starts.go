@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -196,7 +197,12 @@ func (s *starter) ask(ctx context.Context, snap *Snapshot, a *attempt.Attempt) (
 	defer cancel()
 	request := identity.StartRequest{Reference: a.Reference, Metadata: s.Metadata}
 	request.CallbackURL, request.SuccessURL, request.ErrorURL = s.URLs(a.Reference)
+	var meanwhile sync.WaitGroup
+	if s.cfg.SupportCodes {
+		meanwhile.Go(func() { s.keepCode(ctx, a) })
+	}
 	session, err := s.Provider.Start(ctx, request)
+	meanwhile.Wait()
 	if err == nil && !session.ExpiresAt.After(a.CreatedAt) {
 		err = fmt.Errorf("%w, %w: the token that it gave has expired already", identity.ErrRefused, identity.ErrUncertain)
 	}

@@ -9,13 +9,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,7 +130,7 @@ func ReplicatedCluster(t testing.TB, count int) (masters, replicas []*Process) {
 	var all []*Process
 	var meets [][]any // the commands that introduce a node
 	for i := range len(masters) + count {
-		bus := FreePort(t)
+		bus := testenv.FreePort(t)
 		args := []string{"--cluster-enabled", "yes", "--cluster-port", bus, "--repl-diskless-sync-delay", "0"}
 		if count > 0 {
 			args = append(args, "--cluster-node-timeout", "2000")
@@ -214,7 +212,7 @@ func Sentinel(t testing.TB) (servers []*Process, sentinel string) {
 	}))
 
 	host, port, _ := net.SplitHostPort(servers[0].Addr)
-	own := FreePort(t)
+	own := testenv.FreePort(t)
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	must(t, os.WriteFile(file, fmt.Appendf(nil, `bind 127.0.0.1
 port %[1]s
@@ -263,7 +261,7 @@ func (p *Process) client(t testing.TB) *redis.Client {
 
 // launch runs one server until the test ends.
 func launch(t testing.TB, path string, args []string) (*Process, error) {
-	port := FreePort(t)
+	port := testenv.FreePort(t)
 	args = append([]string{
 		"--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--appendonly", "no",
 	}, args...)
@@ -330,25 +328,6 @@ func (p *Process) Kill(t testing.TB) {
 func (p *Process) Restart(t testing.TB) {
 	t.Helper()
 	must(t, p.run(t, exec.Command(p.cmd.Path, p.cmd.Args[1:]...)))
-}
-
-// FreePort is a port that nobody listens on just now. It lies below those that
-// systems give to connections and to listeners on port 0, so that it is still
-// free when a process comes back to it.
-func FreePort(t testing.TB) string {
-	t.Helper()
-	const first, count, attempts = 10_000, 20_000, 100
-	var err error
-	for range attempts {
-		port := strconv.Itoa(first + rand.IntN(count))
-		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatalf("redistest: %v", err)
-	return ""
 }
 
 // poll calls ready until it reports no error, and returns the last one if that

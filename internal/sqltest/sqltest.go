@@ -24,7 +24,6 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite" // registers "sqlite"
 
-	"github.com/okidkit/okidkit/internal/redistest"
 	"github.com/okidkit/okidkit/internal/testenv"
 )
 
@@ -83,7 +82,7 @@ type Process struct {
 // StartPostgres starts a server with an empty database, until the test ends.
 func StartPostgres(t testing.TB) *Process {
 	t.Helper()
-	port := redistest.FreePort(t)
+	port := testenv.FreePort(t)
 	s := &server{driver: "pgx", commands: postgresCommands("-h", "127.0.0.1", "-p", port)}
 	t.Cleanup(s.stop)
 	s.start(t)

@@ -1,9 +1,12 @@
-// Package testenv says which tests can, and are to, run here.
+// Package testenv says which tests can, and are to, run here, and on which ports.
 package testenv
 
 import (
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 )
 
@@ -32,4 +35,23 @@ func Program(t testing.TB, name string) string {
 		t.Skipf("skipped: %v", err)
 	}
 	return path
+}
+
+// FreePort is a port that nobody listens on just now. It lies below those that
+// systems give to connections and to listeners on port 0, so that it is still
+// free when a process comes back to it.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	const first, count, attempts = 10_000, 20_000, 100
+	var err error
+	for range attempts {
+		port := strconv.Itoa(first + rand.IntN(count))
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatalf("no free port: %v", err)
+	return ""
 }
