@@ -515,7 +515,7 @@ func (c *Config) engine(keys seal.Keyring) engine.Config {
 		hears[s] = c.callback(s) != nil
 	}
 	hears[attempt.Expiring] = c.OnExpiring != nil
-	log := &engine.Log{Logger: c.Logger, Now: c.Now}
+	log := engine.NewLog(c.Logger, c.Now)
 	if c.Observe != nil {
 		log.Count = func(ctx context.Context, o attempt.Outcome) { c.Observe(ctx, Outcome(o)) }
 	}

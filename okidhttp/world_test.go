@@ -410,6 +410,7 @@ type countingStore struct {
 	gets, puts int
 	broken     error
 	brokenFor  func(key string) error
+	unwritable string // how keys begin that cannot be written; "": none
 	values     []string // all that was ever written
 }
 
@@ -432,6 +433,9 @@ func (s *countingStore) Put(ctx context.Context, key string, w store.Write) erro
 	s.puts++
 	s.values = append(s.values, key+string(w.Value))
 	broken := s.broken
+	if s.unwritable != "" && strings.HasPrefix(key, s.unwritable) {
+		broken = errors.New("key cannot be written")
+	}
 	s.mu.Unlock()
 	if broken != nil {
 		return broken

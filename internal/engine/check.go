@@ -69,11 +69,30 @@ func (e *Engine) lookAtCanary(ctx context.Context) error {
 
 // lookAtDue looks at what is due for longest.
 func (e *Engine) lookAtDue(ctx context.Context) error {
-	due, cancel := withTimeout(ctx, storeTimeout)
+	_, oldest, now, err := e.backlog(ctx, 1)
+	if err == nil && !oldest.IsZero() && now.Sub(oldest) >= late {
+		err = ErrLate
+	}
+	return err
+}
+
+// maxBacklog bounds what Backlog counts.
+const maxBacklog = 1000
+
+// Backlog returns how many records are due, counted up to maxBacklog, and since when the first of
+// them has been.
+func (e *Engine) Backlog(ctx context.Context) (due int, oldest time.Time, err error) {
+	due, oldest, _, err = e.backlog(ctx, maxBacklog)
+	return due, oldest, err
+}
+
+// backlog is Backlog up to a limit, with the time by the store's clock.
+func (e *Engine) backlog(ctx context.Context, limit int) (due int, oldest, now time.Time, err error) {
+	get, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
-	keys, err := e.cfg.Store.Due(due, 1)
+	keys, err := e.cfg.Store.Due(get, limit)
 	if err != nil {
-		return storeError(ctx, err)
+		return 0, oldest, now, storeError(ctx, err)
 	}
 	for _, key := range keys {
 		of, err := attempt.SubjectOfKey(key)
@@ -84,11 +103,11 @@ func (e *Engine) lookAtDue(ctx context.Context) error {
 		if errors.Is(err, attempt.ErrCorrupt) {
 			continue // which Run sets aside
 		} else if err != nil {
-			return err
+			return 0, oldest, now, err
 		}
-		if task := e.policy.NextTask(s.Record, s.Now); task.Task != attempt.NoTask && s.Now.Sub(task.At) >= late {
-			return ErrLate
+		if task := e.policy.NextTask(s.Record, s.Now); task.Task != attempt.NoTask {
+			return len(keys), task.At, s.Now, nil
 		}
 	}
-	return nil
+	return len(keys), oldest, now, nil
 }

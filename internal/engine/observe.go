@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
@@ -38,6 +39,14 @@ const (
 	EraseFailed     attempt.Outcome = "erase_failed"
 )
 
+// Outcomes are all that there are.
+var Outcomes = []attempt.Outcome{
+	attempt.Applied, attempt.Queued, attempt.Held, attempt.Duplicate, attempt.Late, attempt.UnknownWord, attempt.UnknownAttempt,
+	attempt.Implausible, attempt.InFlight, attempt.CallbackFailed, attempt.DeadLetter, attempt.ProviderFailed,
+	Vetoed, DocumentRefused, Unreadable, Unauthentic, Hinted, Stale, Malformed, BodyRead, Busy, Stuck, Unaddressable, NoVerdict, ClaimTaken,
+	StoreFailed, SubjectFailed, ClientGone, Started, Limited, Staff, Erased, EraseFailed,
+}
+
 // Log tells what happens. It is safe for concurrent use.
 type Log struct {
 	Logger *slog.Logger
@@ -45,6 +54,27 @@ type Log struct {
 	Count func(ctx context.Context, o attempt.Outcome)
 	Now   func() time.Time
 	lines lines
+	tally map[attempt.Outcome]*atomic.Int64
+}
+
+// NewLog returns a log that has counted nothing yet.
+func NewLog(logger *slog.Logger, now func() time.Time) *Log {
+	l := &Log{Logger: logger, Now: now, tally: map[attempt.Outcome]*atomic.Int64{}}
+	for _, o := range Outcomes {
+		l.tally[o] = new(atomic.Int64)
+	}
+	return l
+}
+
+// Tally is how often each outcome has come up.
+func (l *Log) Tally() map[attempt.Outcome]int64 {
+	all := map[attempt.Outcome]int64{}
+	for o, n := range l.tally {
+		if n := n.Load(); n > 0 {
+			all[o] = n
+		}
+	}
+	return all
 }
 
 // level is how loud an outcome is: a warning if somebody should look into it, and no more
@@ -82,6 +112,9 @@ func (l *Log) Observe(ctx context.Context, o attempt.Outcome, args ...any) {
 		l.Logger.Log(ctx, level, "okidhttp: "+string(o), args...)
 	default:
 		l.Line(ctx, level, string(o), "okidhttp: "+string(o), args...)
+	}
+	if n := l.tally[o]; n != nil {
+		n.Add(1)
 	}
 	if l.Count == nil {
 		return

@@ -52,6 +52,9 @@ func (e *Engine) Approve(ctx context.Context, subject string, by attempt.StaffWo
 	if err != nil {
 		return err
 	}
+	if e.cfg.SupportCodes {
+		e.keepCode(ctx, s.Find(id))
+	}
 	return e.tellOfStaff(ctx, s, attempt.ActionApprove, by, []attempt.ID{id})
 }
 
