@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"okid/portal":            {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "internal/wire"},
 	"getid":                  {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "internal/wire", "github.com/golang-jwt/jwt/v5"},
 	"getid/direct":           {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "internal/wire"},
+	"okidadmin":              {"okidhttp"},
 	"okidhttp":               {"identity", "internal/attempt", "internal/body", "internal/engine", "internal/redact", "internal/seal", "internal/text", "store"},
 	"internal/attempt":       {"identity"},
 	"internal/body":          {},

@@ -145,6 +145,7 @@ func serve(ctx context.Context, addr, file string, out io.Writer, p providers) (
 		Providers: all,
 		Store:     kept.records,
 		Keys:      [][]byte{kept.key},
+		Admins:    []string{"staff"},
 		Out:       out,
 		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Adjust: func(c *okidhttp.Config) {

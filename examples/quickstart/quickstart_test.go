@@ -56,6 +56,8 @@ func TestQuickstart(t *testing.T) {
 		{"injection", testInjection},
 		{"own front end", testOwnFrontEnd},
 		{"looks", testLooks},
+		{"operator page", testAdmin},
+		{"operator page looks", testAdminLooks},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.name != "run" {

@@ -56,6 +56,7 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 			problem(errors.New("REFUSE_UNDER is not an age in years, 1 to 150"))
 		}
 	}
+	s.app.Admins = list(getenv("ADMIN_USERS"))
 	shared := ""
 	switch {
 	case getenv("REDIS_URL") != "" && getenv("DATABASE_URL") != "":

@@ -10,17 +10,19 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/okidkit/okidkit/identity"
+	"github.com/okidkit/okidkit/okidadmin"
 	"github.com/okidkit/okidkit/okidhttp"
 	"github.com/okidkit/okidkit/redisstore"
 	"github.com/okidkit/okidkit/store"
 )
 
-// Config is what the app needs. All fields but Effect, CallbackURL, RefuseUnder and Adjust are
-// required.
+// Config is what the app needs. All fields but Effect, CallbackURL, RefuseUnder, Admins and Adjust
+// are required.
 type Config struct {
 	PublicURL   string // origin of the app, as browsers and the provider see it
 	Providers   []identity.Provider
@@ -29,6 +31,7 @@ type Config struct {
 	Effect      func(context.Context, okidhttp.Event) error // what a callback writes first; nil: nothing
 	CallbackURL string                                      // where callbacks are posted, too; empty: nowhere
 	RefuseUnder int                                         // whoever is younger, in years, is refused; 0: nobody
+	Admins      []string                                    // who may open the operator page; nil: there is none
 	Out         io.Writer
 	Log         *slog.Logger
 	Adjust      func(*okidhttp.Config) // has the last word on how the kit works; nil: nobody has
@@ -38,6 +41,7 @@ type Config struct {
 type App struct {
 	kit      *okidhttp.Kit
 	sessions sessions
+	admins   []string
 	store    store.Store
 	others   []string // names of the providers beside the first
 	log      *slog.Logger
@@ -48,6 +52,7 @@ type App struct {
 func New(cfg Config) (*App, error) {
 	a := &App{
 		sessions: sessions{keys: cfg.Keys, secure: strings.HasPrefix(cfg.PublicURL, "https:")},
+		admins:   cfg.Admins,
 		store:    cfg.Store,
 		log:      cfg.Log,
 	}
@@ -71,6 +76,7 @@ func New(cfg Config) (*App, error) {
 		AgeOver:      []int{18},
 		AfterSuccess: "/members",
 		Unauthorized: http.HandlerFunc(a.logInFirst),
+		SupportCodes: len(cfg.Admins) > 0,
 		Logger:       cfg.Log,
 	}
 	if cfg.RefuseUnder > 0 {
@@ -96,8 +102,24 @@ func New(cfg Config) (*App, error) {
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
+	if len(a.admins) > 0 {
+		admin, err := okidadmin.New(okidadmin.Config{Kit: kit, Authorize: a.staff, Brand: okidhttp.Brand{Name: "The Cellar", HomeURL: "/"}, Logger: cfg.Log})
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle("/admin/{$}", a.loggedIn(admin))
+	}
 	a.handler = mux
 	return a, nil
+}
+
+// staff is the name of whoever makes a request, if they may open the operator page.
+func (a *App) staff(r *http.Request) (string, error) {
+	user, err := a.sessions.user(r)
+	if err != nil || !slices.Contains(a.admins, user) {
+		return "", err
+	}
+	return user, nil
 }
 
 // refuseUnder is a policy that lets nobody in who is younger than this many years, or of whom

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -23,6 +24,7 @@ type view struct {
 	User   string   // empty: the log-in form
 	Next   string   // where the log-in form leads
 	Others []string // providers beside the default one
+	Admin  bool     // may open the operator page
 	Member bool
 	Adult  bool
 }
@@ -38,7 +40,18 @@ func show(w http.ResponseWriter, status int, v view) {
 
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	user, _ := a.sessions.user(r) // nobody: the log-in form
-	show(w, http.StatusOK, view{Title: "The Cellar", User: user, Next: localPath(r.FormValue("next")), Others: a.others})
+	show(w, http.StatusOK, view{Title: "The Cellar", User: user, Next: localPath(r.FormValue("next")), Others: a.others, Admin: slices.Contains(a.admins, user)})
+}
+
+// loggedIn leads whoever is not logged in to the log-in.
+func (a *App) loggedIn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, err := a.sessions.user(r); err != nil || user == "" {
+			a.logInFirst(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // logInFirst answers whoever must be logged in and is not.
