@@ -57,7 +57,7 @@ var failures = []failure{
 
 const otherFailure, otherFailureSays = "failed", "It did not work. The log says why."
 
-var errNotRecorded = errors.New("Audit failed")
+var errNotRecorded = errors.New("could not be recorded")
 
 // problems are the words of failures.
 var problems = func() map[string]string {

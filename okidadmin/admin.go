@@ -77,10 +77,10 @@ type admin struct {
 func New(cfg Config) (http.Handler, error) {
 	var errs []error
 	if cfg.Kit == nil {
-		errs = append(errs, errors.New("Kit is nil"))
+		errs = append(errs, errors.New("there is no Kit"))
 	}
 	if cfg.Authorize == nil {
-		errs = append(errs, errors.New("Authorize is nil: say who may open the page"))
+		errs = append(errs, errors.New("there is no Authorize: say who may open the page"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("okidadmin: unusable Config:\n%w", err)

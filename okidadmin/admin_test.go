@@ -459,8 +459,8 @@ func TestLanguages(t *testing.T) {
 
 func TestNewNamesEveryProblem(t *testing.T) {
 	_, err := New(Config{})
-	assert.ErrorContains(t, err, "Kit is nil")
-	assert.ErrorContains(t, err, "Authorize is nil")
+	assert.ErrorContains(t, err, "no Kit")
+	assert.ErrorContains(t, err, "no Authorize")
 }
 
 // Names are shown as they are, and run nothing.

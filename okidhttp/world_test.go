@@ -410,7 +410,7 @@ type countingStore struct {
 	gets, puts int
 	broken     error
 	brokenFor  func(key string) error
-	unwritable string // how keys begin that cannot be written; "": none
+	unwritable string   // how keys begin that cannot be written; "": none
 	values     []string // all that was ever written
 }
 
