@@ -208,6 +208,17 @@ func TestProviderGuide(t *testing.T) {
 	}
 }
 
+// The observer in the guide to telemetry is that of an example.
+func TestTelemetryGuide(t *testing.T) {
+	guide, err := os.ReadFile("docs/telemetry.md")
+	require.NoError(t, err)
+	code, err := os.ReadFile("okidhttp/observer_example_test.go")
+	require.NoError(t, err)
+	block := regexp.MustCompile("(?s)```go\n(type counter.*?)```").FindSubmatch(guide)
+	require.NotNil(t, block)
+	assert.Contains(t, string(code), string(block[1]))
+}
+
 // Links of the documentation to files lead somewhere.
 func TestDocumentationLinks(t *testing.T) {
 	files, err := filepath.Glob("docs/*.md")

@@ -36,7 +36,7 @@ const (
 // Retry-After because of [Config.StartLimit]; 500 if the body was read by something in front of
 // the kit; and 503 with Retry-After if the store or the provider's keys cannot be reached, or if
 // there is too much to do, in all or for this user.
-func (k *Kit) Claim() http.Handler { return http.HandlerFunc(k.claim) }
+func (k *Kit) Claim() http.Handler { return k.route("claim", k.claim) }
 
 func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 	if !k.allow(w, r, http.MethodPost) {
@@ -55,6 +55,7 @@ func (k *Kit) claim(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
+	k.engine.ByProvider(r.Context(), p.Name())
 	turn := engine.TurnOf{Subject: hash}
 	waiting, cancel := context.WithTimeout(r.Context(), userTime)
 	_, err := k.claimTurns.Wait(waiting, turn)

@@ -48,17 +48,13 @@ func newClientModule(providers []identity.Provider) clientFile {
 // resumes it and follows it. The kit's pages use it too. It takes a GET, and serves the types
 // of the module if the path ends in client.d.ts. The answer is the same for everybody, and may
 // be cached.
-func (k *Kit) Client() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		file := k.clientModule
-		if route, _ := lastSegment(r.URL.Path); route == "client.d.ts" {
-			file = k.clientTypes
-		}
-		k.client(w, r, file)
-	})
-}
+func (k *Kit) Client() http.Handler { return k.route("client", k.client) }
 
-func (k *Kit) client(w http.ResponseWriter, r *http.Request, f clientFile) {
+func (k *Kit) client(w http.ResponseWriter, r *http.Request) {
+	f := k.clientModule
+	if route, _ := lastSegment(r.URL.Path); route == "client.d.ts" {
+		f = k.clientTypes
+	}
 	if !k.allow(w, r, http.MethodGet) {
 		return
 	}

@@ -15,16 +15,16 @@ import (
 // verdict, a page that moves on by itself. Anybody else, and the user where they are not logged
 // in, gets a page that reveals nothing. The answer is 503 with Retry-After if the store cannot be
 // read, or if [Config.RequireReturn] needs the return to be noted and it cannot be written.
-func (k *Kit) Success() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, false) })
-}
+func (k *Kit) Success() http.Handler { return k.route("success", k.success) }
+
+func (k *Kit) success(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, false) }
 
 // Error is where the provider sends users who were stopped. It does what [Kit.Success] does,
 // since the verdict counts and not the way a user came; while there is none, it also offers the
 // way back to the verification.
-func (k *Kit) Error() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, true) })
-}
+func (k *Kit) Error() http.Handler { return k.route("error", k.failure) }
+
+func (k *Kit) failure(w http.ResponseWriter, r *http.Request) { k.comeBack(w, r, true) }
 
 // comeBack is Error if the user was stopped, else Success.
 func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
@@ -60,6 +60,7 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 		k.problem(w, r, problemNotFound, nil)
 		return
 	}
+	k.engine.Concerns(ctx, a)
 	if r.Method == http.MethodGet { // HEAD is a program's look, and nobody's return
 		if a, err = k.engine.Return(ctx, at, s); err != nil {
 			k.storeAway(w, r, err)

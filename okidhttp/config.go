@@ -61,7 +61,7 @@ import (
 //
 // # Observation
 //
-// [Config.Logger], [Config.Observe], [Config.SupportCodes] and [Config.Now].
+// [Config.Logger], [Config.Observer], [Config.SupportCodes] and [Config.Now].
 type Config struct {
 	redacted[Config]
 
@@ -303,10 +303,9 @@ type Config struct {
 	// If nil, [slog.Default].
 	Logger *slog.Logger
 
-	// Observe is called with every outcome, also with those that Logger is spared, so that it
-	// can feed a counter. It must return at once and be safe for concurrent use. If nil,
-	// outcomes are only logged.
-	Observe func(ctx context.Context, o Outcome)
+	// Observer is told of every operation and every outcome, for traces and metrics. If nil,
+	// nobody is, and that costs nothing.
+	Observer Observer
 
 	// Now is the clock with which the timestamps of webhooks are compared. Leases, due times
 	// and expiry go by the store's clock. If nil, [time.Now].
@@ -516,8 +515,8 @@ func (c *Config) engine(keys seal.Keyring) engine.Config {
 	}
 	hears[attempt.Expiring] = c.OnExpiring != nil
 	log := engine.NewLog(c.Logger, c.Now)
-	if c.Observe != nil {
-		log.Count = func(ctx context.Context, o attempt.Outcome) { c.Observe(ctx, Outcome(o)) }
+	if c.Observer != nil {
+		log.Observer = observer{c.Observer}
 	}
 	return engine.Config{
 		Store:     c.Store,

@@ -291,14 +291,34 @@ func TestRenamedProvider(t *testing.T) {
 	assert.Equal(t, "other", w.host.last().Provider)
 }
 
-// A counter that panics costs nothing but the count.
-func TestObservePanics(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Observe = func(context.Context, Outcome) { panic("no such label") } })
+// clumsy is an Observer that panics wherever it can.
+type clumsy struct{ inEnd bool }
+
+func (c clumsy) Begin(context.Context, Operation) (context.Context, func(Result)) {
+	if c.inEnd {
+		return nil, func(Result) { panic("no such span") }
+	}
+	panic("no such span")
+}
+
+func (clumsy) Count(context.Context, Outcome) { panic("no such label") }
+
+func (clumsy) Trace(context.Context) string { panic("no such trace") }
+
+// An Observer that panics costs nothing but what it would have told.
+func TestObserverPanics(t *testing.T) {
+	for _, o := range []Observer{clumsy{}, clumsy{inEnd: true}} {
+		testObserverPanics(t, o)
+	}
+}
+
+func testObserverPanics(t *testing.T, o Observer) {
+	w := newWorld(t, func(c *Config) { c.Observer = o })
 	ref := w.start("alice").Attempt
 	require.Equal(t, 200, w.webhook(notice{Reference: ref, ID: "v1", Status: identity.Verified}))
 	w.later(time.Minute)
 	assert.Equal(t, 200, w.gate("alice"))
-	assert.Contains(t, w.log.String(), "Observe panicked")
+	assert.Contains(t, w.log.String(), "Observer panicked")
 }
 
 // The log names an attempt as its pages do.

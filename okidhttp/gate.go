@@ -28,27 +28,39 @@ func (k *Kit) RequireVerified(next http.Handler, requirements ...Requirement) ht
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &passage{Context: r.Context()}
 		p.mark(w.Header())
-		_, hash, ok := k.knownSubject(w, r, func() string { return k.mount.pageFor(r) })
-		if !ok {
-			return
+		if k.cfg.Observer == nil {
+			p.grant = k.admit(w, r, requirements)
+		} else {
+			k.serve("gate", func(w http.ResponseWriter, r *http.Request) { p.grant = k.admit(w, r, requirements) }, w, r)
 		}
-		g, now, err := k.engine.Grant(r.Context(), hash)
-		switch {
-		case err != nil:
-			k.storeAway(w, r, err)
-		case g != nil:
-			if q := unmet(requirements, g, now); q != nil {
-				k.refuseUnmet(w, r, q)
-				return
-			}
-			p.grant = (*Grant)(g)
+		if p.grant != nil {
 			next.ServeHTTP(w, r.WithContext(p))
-		case wantsPage(r):
-			http.Redirect(w, r, k.mount.pageFor(r), http.StatusSeeOther)
-		default:
-			k.problem(w, r, problemNotVerified, nil)
 		}
 	})
+}
+
+// admit returns the grant of whoever may pass, and answers everybody else.
+func (k *Kit) admit(w http.ResponseWriter, r *http.Request, requirements []Requirement) *Grant {
+	_, hash, ok := k.knownSubject(w, r, func() string { return k.mount.pageFor(r) })
+	if !ok {
+		return nil
+	}
+	g, now, err := k.engine.Grant(r.Context(), hash)
+	switch {
+	case err != nil:
+		k.storeAway(w, r, err)
+	case g != nil:
+		if q := unmet(requirements, g, now); q != nil {
+			k.refuseUnmet(w, r, q)
+			return nil
+		}
+		return (*Grant)(g)
+	case wantsPage(r):
+		http.Redirect(w, r, k.mount.pageFor(r), http.StatusSeeOther)
+	default:
+		k.problem(w, r, problemNotVerified, nil)
+	}
+	return nil
 }
 
 const (

@@ -101,23 +101,21 @@ func (k *Kit) SetKeys(keys [][]byte) error {
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch k.mount.route(r) {
 	case "start":
-		k.start(w, r)
+		k.serve("start", k.start, w, r)
 	case "page":
-		k.page(w, r)
+		k.serve("page", k.page, w, r)
 	case "webhook":
-		k.webhook(w, r)
+		k.serve("webhook", k.webhook, w, r)
 	case "success":
-		k.comeBack(w, r, false)
+		k.serve("success", k.success, w, r)
 	case "error":
-		k.comeBack(w, r, true)
+		k.serve("error", k.failure, w, r)
 	case "status":
-		k.status(w, r)
+		k.serve("status", k.status, w, r)
 	case "claim":
-		k.claim(w, r)
-	case "client.js":
-		k.client(w, r, k.clientModule)
-	case "client.d.ts":
-		k.client(w, r, k.clientTypes)
+		k.serve("claim", k.claim, w, r)
+	case "client.js", "client.d.ts":
+		k.serve("client", k.client, w, r)
 	default:
 		k.problem(w, r, problemNotFound, nil)
 	}

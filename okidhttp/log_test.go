@@ -126,7 +126,7 @@ func TestStoreFailsAtStart(t *testing.T) {
 }
 
 // What a stranger can cause at will fills no log: the first lines of each second are
-// there, and how many more there were. Observe gets every one.
+// there, and how many more there were. Observer gets every one.
 func TestLinesAreBounded(t *testing.T) { synctest.Test(t, testLinesAreBounded) }
 
 func testLinesAreBounded(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // what [Kit.Start] answers instead of the page with the SDK. The other answers are 401 if nobody
 // is logged in; 404 for an attempt that is not the user's; 405; and 503 with
 // Retry-After if the store cannot be reached.
-func (k *Kit) Page() http.Handler { return http.HandlerFunc(k.page) }
+func (k *Kit) Page() http.Handler { return k.route("page", k.page) }
 
 func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 	if !k.allow(w, r, http.MethodGet) {

@@ -53,7 +53,7 @@ const (
 // 408; 409 if the user is verified already, and does not renew; 429 with Retry-After because of
 // [Config.StartLimit]; 502 if the provider refuses; and 503 with Retry-After if the provider or
 // the store cannot be reached, or if there is too much to do, in all or for this user.
-func (k *Kit) Start() http.Handler { return http.HandlerFunc(k.start) }
+func (k *Kit) Start() http.Handler { return k.route("start", k.start) }
 
 func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && wantsPage(r) {
@@ -84,6 +84,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
+	k.engine.ByProvider(r.Context(), p.Name())
 	wish, err := k.mount.readStartWish(w, r, bodies)
 	switch {
 	case errors.Is(err, body.ErrSlow), errors.Is(err, body.ErrBusy):
@@ -104,7 +105,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 	}
 	request := engine.StartRequest{
 		Subject: subject, Provider: p, Metadata: sent, Renew: wish.renew,
-		Context: attempt.Context{ReturnTo: wish.returnTo, Locale: wish.locale},
+		Context: attempt.Context{ReturnTo: wish.returnTo, Locale: wish.locale, Trace: k.engine.Trace(r.Context())},
 		URLs: func(reference string) (webhook, success, failure string) {
 			return k.mount.url("webhook", "provider", p.Name()), k.mount.url("success", "attempt", reference), k.mount.url("error", "attempt", reference)
 		},

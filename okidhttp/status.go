@@ -50,7 +50,7 @@ const (
 // An attempt that is not the user's and one that does not exist get the same 404. The other
 // answers are 405; 429 if the user has three open streams; and 503 with Retry-After if the
 // store cannot be reached.
-func (k *Kit) Status() http.Handler { return http.HandlerFunc(k.status) }
+func (k *Kit) Status() http.Handler { return k.route("status", k.status) }
 
 // statusBody is the answer. Pages that ask for it know no more than this.
 type statusBody struct {
@@ -82,13 +82,12 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNotFound, nil)
 		return
 	}
-	stream := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 	body, p := k.readStatus(r.Context(), at)
 	if p != nil {
 		k.problem(w, r, *p, nil)
 		return
 	}
-	if stream {
+	if wantsStream(r) {
 		k.stream(w, r, at, body)
 		return
 	}
@@ -106,6 +105,11 @@ func (k *Kit) status(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body) // the client is gone
 }
 
+// wantsStream reports whether a request for the status is for a live one.
+func wantsStream(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+}
+
 // readStatus is how an attempt stands. If its user has come back and the verdict
 // is still out, the provider is asked from time to time.
 func (k *Kit) readStatus(ctx context.Context, at attempt.Address) (statusBody, *problem) {
@@ -118,6 +122,7 @@ func (k *Kit) readStatus(ctx context.Context, at attempt.Address) (statusBody, *
 	if a == nil {
 		return statusBody{}, &problemNotFound
 	}
+	k.engine.Concerns(ctx, a)
 	if !a.Status.Final() && a.Returned && s.Now.Sub(a.FetchedAt) >= statusRefreshEvery && a.ProviderID != "" {
 		a = k.engine.Refresh(ctx, at, a, attempt.Refresh{ID: a.ProviderID, Every: statusRefreshEvery})
 	}

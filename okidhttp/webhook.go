@@ -26,7 +26,7 @@ import (
 // there is too much to do. Other answers are 400 if the event is signed but cannot be read; 401
 // if the signature or the timestamp is missing or wrong; 405; 408; 413; and 415 if the body is
 // encoded.
-func (k *Kit) Webhook() http.Handler { return http.HandlerFunc(k.webhook) }
+func (k *Kit) Webhook() http.Handler { return k.route("webhook", k.webhook) }
 
 func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
@@ -40,6 +40,7 @@ func (k *Kit) webhook(w http.ResponseWriter, r *http.Request) {
 		k.problem(w, r, problemNoProvider, nil)
 		return
 	}
+	k.engine.ByProvider(ctx, p.Name())
 	body, err := k.webhooks.Read(w, r)
 	if err != nil {
 		k.refuse(w, r, err)

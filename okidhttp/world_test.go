@@ -71,7 +71,7 @@ func (w *world) replica(changes ...func(*Config)) *Kit {
 		OnExpired:  w.host.told,
 		OnRevoked:  w.host.told,
 		Logger:     slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Observe:    w.outcomes.observe,
+		Observer:   w.outcomes,
 		Now:        w.clock.Now,
 	}
 	for _, change := range changes {
@@ -191,7 +191,13 @@ type outcomes struct {
 	count map[Outcome]int
 }
 
-func (o *outcomes) observe(_ context.Context, outcome Outcome) {
+func (*outcomes) Begin(ctx context.Context, _ Operation) (context.Context, func(Result)) {
+	return ctx, nil
+}
+
+func (*outcomes) Trace(context.Context) string { return "" }
+
+func (o *outcomes) Count(_ context.Context, outcome Outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.count == nil {

@@ -19,6 +19,7 @@ type Context struct {
 	ReturnTo string
 	Locale   string
 	Metadata []Member
+	Trace    string // what leads back to the trace of the start
 	unknownFields
 }
 
@@ -32,6 +33,7 @@ func (x *Context) fields(c *coder) {
 	c.text(1, &x.ReturnTo)
 	c.text(2, &x.Locale)
 	each(c, 3, &x.Metadata, func(m *Member) { c.nested(3, m) })
+	c.text(4, &x.Trace)
 }
 
 func (m *Member) fields(c *coder) {

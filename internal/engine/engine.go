@@ -139,6 +139,9 @@ func (e *Engine) process(ctx context.Context, at attempt.Address, s *Snapshot, i
 			return result{Outcome: outcome, Word: res.Word}, err
 		}
 		res.Outcome, res.Snapshot, res.Todo = todo.Outcome, s, todo
+		if e.Observer != nil {
+			e.Concerns(ctx, s.Find(at.Attempt))
+		}
 		e.observeTodo(ctx, at, in, todo)
 		if errors.Is(todo.Err, ErrGone) {
 			e.releaseErased(ctx, at.Subject, in)
@@ -225,7 +228,9 @@ func (e *Engine) fetch(ctx context.Context, a *attempt.Attempt, id string) (iden
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.CallbackTimeout)
 	defer cancel()
+	ctx, span := e.Begin(ctx, Operation{Name: opProviderFetch, Provider: a.Provider, Status: a.Status, Trace: e.trace(ctx)})
 	n, err := p.Fetch(ctx, id)
+	span.End(0, err)
 	if err != nil {
 		return identity.Notice{}, err
 	}

@@ -61,10 +61,12 @@ func (e *Engine) decide(ctx context.Context, at attempt.Address, s *Snapshot, c 
 		return event, nil
 	}
 	var refusal *attempt.Refusal
-	err = e.Call(ctx, func(ctx context.Context) (err error) {
+	asks, span := e.Begin(ctx, Operation{Name: opDecide, Provider: event.Provider, Status: event.Status, Trace: e.trace(ctx)})
+	err = e.Call(asks, func(ctx context.Context) (err error) {
 		refusal, err = e.cfg.Host.Decide(ctx, event)
 		return err
 	})
+	span.End(0, scrubbed(event, err))
 	switch {
 	case err != nil:
 		return event, failedCall(c, event, false, err)
@@ -77,7 +79,10 @@ func (e *Engine) decide(ctx context.Context, at attempt.Address, s *Snapshot, c 
 
 // notify tells the host of an event.
 func (e *Engine) notify(ctx context.Context, c *attempt.Call, event Event) *attempt.HostSaid {
-	if err := e.Call(ctx, func(ctx context.Context) error { return e.cfg.Host.Notify(ctx, event) }); err != nil {
+	tells, span := e.Begin(ctx, Operation{Name: opCallback, Provider: event.Provider, Status: event.Status, Trace: e.trace(ctx)})
+	err := e.Call(tells, func(ctx context.Context) error { return e.cfg.Host.Notify(ctx, event) })
+	span.End(0, scrubbed(event, err))
+	if err != nil {
 		return failedCall(c, event, true, err)
 	}
 	return &attempt.HostSaid{Call: c, Called: true}
@@ -154,6 +159,14 @@ func (e *panicError) Unwrap() error { return errPanic }
 type callbackError struct {
 	event Event
 	err   error
+}
+
+// scrubbed is Scrubbed of an error that may be nil.
+func scrubbed(e Event, err error) error {
+	if err == nil {
+		return nil
+	}
+	return Scrubbed(e, err)
 }
 
 // Scrubbed wraps an error of the host's. It prints nothing that is personal about an event.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -50,11 +49,11 @@ var Outcomes = []attempt.Outcome{
 // Log tells what happens. It is safe for concurrent use.
 type Log struct {
 	Logger *slog.Logger
-	// Count, if not nil, is called with every outcome.
-	Count func(ctx context.Context, o attempt.Outcome)
-	Now   func() time.Time
-	lines lines
-	tally map[attempt.Outcome]*atomic.Int64
+	// Observer, if not nil, is told of every operation and every outcome.
+	Observer Observer
+	Now      func() time.Time
+	lines    lines
+	tally    map[attempt.Outcome]*atomic.Int64
 }
 
 // NewLog returns a log that has counted nothing yet.
@@ -116,15 +115,10 @@ func (l *Log) Observe(ctx context.Context, o attempt.Outcome, args ...any) {
 	if n := l.tally[o]; n != nil {
 		n.Add(1)
 	}
-	if l.Count == nil {
-		return
+	if l.Observer != nil {
+		l.change(ctx, func(r *Result) { r.Outcome = o })
+		l.guard(ctx, func() { l.Observer.Count(ctx, o) })
 	}
-	defer func() {
-		if v := recover(); v != nil { // a counter is no reason to lose what is being done
-			l.Line(ctx, slog.LevelError, "observe", "okidhttp: Config.Observe panicked", "panic", fmt.Sprint(v))
-		}
-	}()
-	l.Count(ctx, o)
 }
 
 // ObserveNotice is Observe for what came of a notice about an attempt, with the error if

@@ -146,6 +146,7 @@ func (s *starter) start(ctx context.Context) (*StartedAttempt, error) {
 // resume hands out the token of an attempt again. Where the user wants to go afterwards
 // is what was said last.
 func (s *starter) resume(ctx context.Context, a *attempt.Attempt, session identity.Session) (*StartedAttempt, error) {
+	s.Concerns(ctx, a)
 	started := &StartedAttempt{Reference: a.Reference, Session: session, Resumed: true}
 	begun := s.policy.OpenContext(a)
 	started.Locale = cmp.Or(s.Context.Locale, begun.Locale)
@@ -201,7 +202,9 @@ func (s *starter) ask(ctx context.Context, snap *Snapshot, a *attempt.Attempt) (
 	if s.cfg.SupportCodes {
 		meanwhile.Go(func() { s.keepCode(ctx, a) })
 	}
-	session, err := s.Provider.Start(ctx, request)
+	asks, span := s.Begin(ctx, Operation{Name: opProviderStart, Provider: a.Provider, Status: a.Status, Trace: s.Context.Trace})
+	session, err := s.Provider.Start(asks, request)
+	span.End(0, err)
 	meanwhile.Wait()
 	if err == nil && !session.ExpiresAt.After(a.CreatedAt) {
 		err = fmt.Errorf("%w, %w: the token that it gave has expired already", identity.ErrRefused, identity.ErrUncertain)
@@ -231,6 +234,7 @@ func (s *starter) ask(ctx context.Context, snap *Snapshot, a *attempt.Attempt) (
 	if err != nil {
 		return nil, err
 	}
+	s.Concerns(ctx, a)
 	s.Observe(ctx, Started, "attempt", a.ID, "provider", a.Provider)
 	return &StartedAttempt{Reference: a.Reference, Session: session, Locale: s.Context.Locale}, nil
 }

@@ -220,8 +220,10 @@ func (e *Engine) setAside(ctx context.Context, key string, cause error) error {
 func (e *Engine) runTask(ctx context.Context, s *Snapshot, due attempt.DueTask) error {
 	at := attempt.Address{Subject: s.Of(), Attempt: due.Attempt}
 	a := s.Find(due.Attempt)
+	ctx, span := e.Begin(ctx, e.taskOperation(s, a, due))
 	var res result
 	var err error
+	defer func() { span.End(0, err) }()
 	switch due.Task {
 	case attempt.TaskAbandon:
 		err = e.abandon(ctx, at, s)
@@ -254,6 +256,14 @@ func (e *Engine) runTask(ctx context.Context, s *Snapshot, due attempt.DueTask) 
 		return err
 	}
 	return nil
+}
+
+// taskOperation is what an Observer is told of a task.
+func (e *Engine) taskOperation(s *Snapshot, a *attempt.Attempt, due attempt.DueTask) (o Operation) {
+	if e.Observer == nil {
+		return o
+	}
+	return Operation{Name: taskNames[due.Task], Provider: a.Provider, Status: a.Status, Late: max(s.Now.Sub(due.At), 0), Trace: e.policy.OpenContext(a).Trace}
 }
 
 // reconcile asks the provider about an attempt of which no webhook tells.

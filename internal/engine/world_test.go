@@ -52,11 +52,11 @@ func (w *world) replica(changes ...func(*Config)) *Engine {
 		Keys:      seal.New([][]byte{key[:]}),
 		Policy:    attempt.Policy{Hears: map[identity.Status]bool{}, Location: time.UTC, Lease: 30 * time.Second, StartedLimit: 24 * time.Hour, RecheckVerified: -1},
 		Host:      w.host,
-		Log: &Log{Now: w.now, Logger: slog.New(slog.NewTextHandler(w.log, nil)), Count: func(_ context.Context, o attempt.Outcome) {
+		Log: &Log{Now: w.now, Logger: slog.New(slog.NewTextHandler(w.log, nil)), Observer: counter(func(o attempt.Outcome) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.counts[o]++
-		}},
+		})},
 		StartLimit:          func(time.Time, []time.Time) time.Duration { return 0 },
 		CallbackTimeout:     10 * time.Second,
 		Retention:           10 * 365 * 24 * time.Hour,
@@ -201,3 +201,14 @@ func (s *brokenStore) Put(ctx context.Context, key string, w store.Write) error 
 }
 
 var errAway = errors.New("store is away")
+
+// counter is an Observer that is interested in outcomes alone.
+type counter func(attempt.Outcome)
+
+func (counter) Begin(ctx context.Context, _ Operation) (context.Context, func(Result)) {
+	return ctx, nil
+}
+
+func (c counter) Count(_ context.Context, o attempt.Outcome) { c(o) }
+
+func (counter) Trace(context.Context) string { return "" }
