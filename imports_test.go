@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"getid":                  {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "internal/wire", "github.com/golang-jwt/jwt/v5"},
 	"getid/direct":           {"identity", "internal/apiclient", "internal/redact", "internal/strictjson", "internal/wire"},
 	"okidadmin":              {"okidhttp"},
+	"okidqr":                 {"github.com/piglig/go-qr"},
 	"okidhttp":               {"identity", "internal/attempt", "internal/body", "internal/engine", "internal/redact", "internal/seal", "internal/text", "store"},
 	"internal/attempt":       {"identity"},
 	"internal/body":          {},

@@ -94,6 +94,7 @@ func (k *Kit) wait(w http.ResponseWriter, r *http.Request, a *attempt.Attempt, n
 	page.ClientURL, page.Attempt, page.SupportCode = k.clientURL(), a.Reference, a.ID.String()
 	if a.Usable(now) {
 		page.ResumeURL, page.AgainURL = k.mount.url("page", "attempt", a.Reference), ""
+		page.PhoneCode = k.phoneCode(r, page.ResumeURL)
 	}
 	k.render(w, r, http.StatusOK, page)
 }

@@ -51,7 +51,7 @@ import (
 // # Pages and redirects
 //
 // [Config.AfterSuccess], [Config.AfterError], [Config.ReturnURLs], [Config.Brand], [Config.Language],
-// [Config.Texts], [Config.Pages], [Config.LoginURL] and [Config.Unauthorized].
+// [Config.Texts], [Config.Pages], [Config.QRCode], [Config.LoginURL] and [Config.Unauthorized].
 //
 // # Limits and times
 //
@@ -245,6 +245,11 @@ type Config struct {
 	// {"en": {"name_mismatch": "The name is not that of your account."}}. Without one, the
 	// pages do not say why.
 	Texts map[string]map[string]string
+
+	// QRCode draws a text as a QR code, in SVG. With it, whoever has begun on a device without a good
+	// camera can go on with the same attempt on their phone, once they are logged in there. Package
+	// okidqr has one. If nil, the pages have no code.
+	QRCode func(text string) (svg []byte, err error)
 
 	// Pages are the host's own pages, which replace the kit's by name: start.html for
 	// [StartPage], sdk.html for [SDKPage], pending.html for [PendingPage], message.html for

@@ -79,6 +79,7 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 		SuccessURL:  k.mount.url("success", "attempt", a.Reference),
 		RetryURL:    began.PageURL,
 		SupportCode: a.ID.String(),
+		PhoneCode:   k.phoneCode(r, began.PageURL),
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"embed"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"html/template"
@@ -76,6 +77,9 @@ type SDKPage struct {
 	SuccessURL, RetryURL string
 	// SupportCode names the attempt in the host's log.
 	SupportCode string
+	// PhoneCode is an image, as a data: URL, of a QR code that leads to this page. It is empty without
+	// [Config.QRCode].
+	PhoneCode template.URL
 }
 
 // PendingPage is the data of pending.html, which waits for the verdict. The template pending.js
@@ -95,6 +99,9 @@ type PendingPage struct {
 	NextURL, ResumeURL, AgainURL string
 	// SupportCode names the attempt in the host's log.
 	SupportCode string
+	// PhoneCode is an image, as a data: URL, of a QR code that leads to ResumeURL. It is empty without
+	// [Config.QRCode].
+	PhoneCode template.URL
 }
 
 // MessagePage is the data of message.html, which says one thing.
@@ -182,6 +189,7 @@ func pagesWith(host *template.Template, texts *text.Catalog) (*template.Template
 		&StartPage{Title: "T", Message: "M", Button: "B", StartURL: somewhere, Provider: "P", LeaveURL: somewhere},
 		&StartPage{Last: identity.Failed, Title: "T", Message: "M", Button: "B", Reason: "R", StartURL: somewhere, Provider: "P", LeaveURL: somewhere, SupportCode: "S"},
 		&StartPage{Last: identity.Review, Title: "T", Message: "M", Button: "B", StartURL: somewhere, ReturnTo: "/", Locale: "en"},
+		&SDKPage{ClientURL: somewhere, PhoneCode: "data:,", SuccessURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
 		&SDKPage{ClientURL: somewhere, SuccessURL: somewhere, RetryURL: somewhere, SupportCode: "S"},
 		&PendingPage{ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
 		&PendingPage{Stopped: true, ClientURL: somewhere, NextURL: somewhere, ResumeURL: somewhere, SupportCode: "S"},
@@ -196,6 +204,19 @@ func pagesWith(host *template.Template, texts *text.Catalog) (*template.Template
 		}
 	}
 	return pages, nil
+}
+
+// phoneCode is an image of a QR code that leads to a page of the kit's, or "" if there is none.
+func (k *Kit) phoneCode(r *http.Request, url string) template.URL {
+	if k.cfg.QRCode == nil {
+		return ""
+	}
+	svg, err := k.cfg.QRCode(url)
+	if err != nil {
+		k.engine.Line(r.Context(), slog.LevelWarn, "qr", "okidhttp: QR code cannot be drawn", "error", err)
+		return ""
+	}
+	return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg))
 }
 
 // render writes a page.

@@ -31,6 +31,7 @@ import (
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okid/portal"
 	"github.com/okidkit/okidkit/okidhttp"
+	"github.com/okidkit/okidkit/okidqr"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -150,6 +151,7 @@ func serve(ctx context.Context, addr, file string, out io.Writer, p providers) (
 		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Adjust: func(c *okidhttp.Config) {
 			c.Decide = isTheirName
+			c.QRCode = okidqr.SVG
 			c.Texts = map[string]map[string]string{"en": {"name_mismatch": "The name on the document is not the one that you logged in with."}}
 		},
 	})

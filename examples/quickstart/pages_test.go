@@ -26,6 +26,7 @@ import (
 	"github.com/okidkit/okidkit/identity"
 	"github.com/okidkit/okidkit/okid"
 	"github.com/okidkit/okidkit/okidhttp"
+	"github.com/okidkit/okidkit/okidqr"
 	"github.com/okidkit/okidkit/okidtest"
 	"github.com/okidkit/okidkit/store"
 )
@@ -453,6 +454,7 @@ func testLooks(t *testing.T, chromium context.Context) {
 			w := site{chaos: okidtest.Chaos{Hold: true}, configure: func(c *okidhttp.Config) {
 				c.Providers = []identity.Provider{reviewing{c.Providers[0].(*okid.Provider)}}
 				c.StartLimit = okidhttp.AtMost(3, 24*time.Hour)
+				c.QRCode = okidqr.SVG
 				if look.change != nil {
 					look.change(c)
 				}
@@ -477,6 +479,8 @@ func testLooks(t *testing.T, chromium context.Context) {
 			u.press("form .button")
 			u.click("Close the verification")
 			visible(u, `[data-when="open"]`, "sdk-closed")
+			u.do("unfold the code", chromedp.Click(`[data-when="open"] summary`))
+			visible(u, `[data-when="open"] img.code`, "sdk-phone")
 			for _, state := range []string{"wait", "trouble", "unsent"} {
 				u.do("show "+state, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("[data-when]").forEach((each) => { each.hidden = each.dataset.when !== "`+state+`"; })`))
 				visible(u, `[data-when="`+state+`"]`, "sdk-"+state)

@@ -41,6 +41,7 @@ func TestQuickstart(t *testing.T) {
 		{"return_to", testReturnTo},
 		{"other device", testOtherDevice},
 		{"other device and return", testOtherDeviceAndReturn},
+		{"phone by QR code", testPhoneByQRCode},
 		{"verdict by asking", testVerdictByAsking},
 		{"five tabs", testFiveTabs},
 		{"pending without stream", testPendingWithoutStream},
