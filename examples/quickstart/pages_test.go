@@ -1,10 +1,12 @@
 package main
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -375,6 +377,74 @@ func testInjection(t *testing.T, chromium context.Context) {
 // The example of docs/front-end.md works as it stands, under the policy that the
 // provider asks for.
 func testOwnFrontEnd(t *testing.T, chromium context.Context) {
+	for name, front := range map[string]func(http.Handler) http.Handler{
+		"nothing between": nil, "a proxy that buffers": buffering, "a proxy that compresses": compressing,
+		"both": func(h http.Handler) http.Handler { return buffering(compressing(h)) },
+	} {
+		t.Run(name, func(t *testing.T) { testOwnFrontEndBehind(t, chromium, front) })
+	}
+}
+
+// buffering passes an answer on when it is complete, or after ten seconds is cut off, as proxies do
+// that do not know of streams.
+func buffering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+		defer cancel()
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r.WithContext(ctx))
+		maps.Copy(rw.Header(), answer.Header())
+		rw.WriteHeader(answer.Code)
+		_, _ = answer.Body.WriteTo(rw)
+	})
+}
+
+// compressing compresses every answer that a browser takes compressed, streams included, and holds
+// back what the compressor does.
+func compressing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			next.ServeHTTP(rw, r)
+			return
+		}
+		w := &compressor{ResponseWriter: rw, gzip: gzip.NewWriter(rw)}
+		next.ServeHTTP(w, r)
+		if w.compresses {
+			_ = w.gzip.Close()
+		}
+	})
+}
+
+type compressor struct {
+	http.ResponseWriter
+	gzip              *gzip.Writer
+	began, compresses bool
+}
+
+func (w *compressor) WriteHeader(code int) {
+	h := w.Header()
+	if w.compresses = !w.began && code == http.StatusOK && h.Get("Content-Range") == ""; w.compresses {
+		h.Del("Content-Length")
+		h.Set("Content-Encoding", "gzip")
+		if tag := h.Get("ETag"); tag != "" {
+			h.Set("ETag", "W/"+strings.TrimPrefix(tag, "W/"))
+		}
+	}
+	w.began = true
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *compressor) Write(p []byte) (int, error) {
+	if !w.began {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.compresses {
+		return w.gzip.Write(p)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func testOwnFrontEndBehind(t *testing.T, chromium context.Context, front func(http.Handler) http.Handler) {
 	doc, err := os.ReadFile("../../docs/front-end.md")
 	require.NoError(t, err)
 	var script strings.Builder
@@ -393,6 +463,7 @@ func testOwnFrontEnd(t *testing.T, chromium context.Context) {
 
 	var sources identity.Sources
 	w := site{
+		front:     front,
 		configure: func(c *okidhttp.Config) { sources = c.Providers[0].SDK(identity.Session{}, "").Sources },
 		own: func(rw http.ResponseWriter, _ *http.Request) {
 			list := func(first string, more []string) string { return strings.Join(append([]string{first}, more...), " ") }

@@ -56,6 +56,7 @@ func TestQuickstart(t *testing.T) {
 		{"framing", testFraming},
 		{"injection", testInjection},
 		{"own front end", testOwnFrontEnd},
+		{"program of the README", testReadme},
 		{"looks", testLooks},
 		{"operator page", testAdmin},
 		{"operator page looks", testAdminLooks},

@@ -36,6 +36,7 @@ type site struct {
 	sameSite  http.SameSite // of the cookie that says who is logged in; 0: lax
 	stores    []store.Store // one for each replica; nil: one, in memory
 	own       http.HandlerFunc
+	front     func(http.Handler) http.Handler // what stands between browsers and the replicas; nil: nothing
 }
 
 // run runs the site until the test ends. Requests go to its replicas in turns. All
@@ -81,9 +82,13 @@ func (s site) run(t *testing.T) *world {
 		replicas, runs = append(replicas, s.mux(kit, w)), append(runs, ran)
 	}
 	var turn atomic.Uint32
-	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	var handler http.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		replicas[int(turn.Add(1))%len(replicas)].ServeHTTP(reporting{rw}, r)
-	})}
+	})
+	if s.front != nil {
+		handler = s.front(handler)
+	}
+	server := &http.Server{Handler: handler}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
