@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/okidkit/okidkit/internal/sqltest"
+	"github.com/okidkit/okidkit/internal/testenv"
 	"github.com/okidkit/okidkit/store"
 	"github.com/okidkit/okidkit/store/storetest"
 )
@@ -67,6 +68,7 @@ func TestFlawed(t *testing.T) {
 
 // storetest finds what a SQL store can have forgotten.
 func TestFlaws(t *testing.T) {
+	testenv.Long(t)
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	names := []string{notRolledBack}

@@ -67,6 +67,7 @@ func (u *user) watch(t *testing.T, a *attempt) <-chan string {
 // Who watches at one replica sees what was told to another, and does not keep the
 // replica from ending.
 func TestLiveStatusAcrossReplicas(t *testing.T) {
+	testenv.Long(t)
 	t.Parallel()
 	s := onThree(t)
 	first, second, third := s.only(0), s.only(1), s.only(2)
