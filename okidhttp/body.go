@@ -25,7 +25,7 @@ const (
 
 // refuse answers a request whose body could not be read. What is left of it is not waited
 // for.
-func (k *Kit) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (k *answers) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemBadRequest
 	switch {
 	case errors.Is(err, body.ErrEncoded):

@@ -68,4 +68,4 @@ func (k *Kit) client(w http.ResponseWriter, r *http.Request) {
 
 // clientURL is where the kit's pages find the module. It changes with the module, of which a
 // browser may have kept an older one.
-func (k *Kit) clientURL() string { return k.mount.url("client.js", "v", k.clientModule.tag) }
+func (k *answers) clientURL() string { return k.mount.url("client.js", "v", k.clientModule.tag) }

@@ -71,7 +71,7 @@ func (k *Kit) comeBack(w http.ResponseWriter, r *http.Request, stopped bool) {
 }
 
 // sendOn brings the user to where the attempt's status leads.
-func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, a *attempt.Attempt, now time.Time, stopped bool) {
+func (k *answers) sendOn(w http.ResponseWriter, r *http.Request, a *attempt.Attempt, now time.Time, stopped bool) {
 	w.Header().Set("Cache-Control", "no-store")
 	switch {
 	case a.Status == identity.Verified:
@@ -89,7 +89,7 @@ func (k *Kit) sendOn(w http.ResponseWriter, r *http.Request, a *attempt.Attempt,
 }
 
 // wait renders the page of somebody who waits for a verdict.
-func (k *Kit) wait(w http.ResponseWriter, r *http.Request, a *attempt.Attempt, now time.Time, page *PendingPage) {
+func (k *answers) wait(w http.ResponseWriter, r *http.Request, a *attempt.Attempt, now time.Time, page *PendingPage) {
 	page.Review = a.Status == identity.Review
 	page.ClientURL, page.Attempt, page.SupportCode = k.clientURL(), a.Reference, a.ID.String()
 	if a.Usable(now) {

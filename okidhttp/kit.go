@@ -19,21 +19,27 @@ import (
 // Kit verifies who the users of a web app are. It is made by [New], and is an [http.Handler]
 // of all its routes. Its methods are safe for concurrent use.
 type Kit struct {
-	cfg       Config
-	mount     *mount
-	engine    *engine.Engine
-	keys      seal.Keyring
-	providers providers
-	texts     *text.Catalog
-	csrf      *http.CrossOriginProtection
-	streams   streams
-
-	clientModule, clientTypes clientFile
+	answers
+	keys        seal.Keyring
+	csrf        *http.CrossOriginProtection
+	streams     streams
+	clientTypes clientFile
 
 	webhooks, claims                 body.Reader
 	starts, strangers                body.Reader // strangers: forms to start of whoever is not logged in
 	webhooksInFlight, claimsInFlight atomic.Int64
 	claimTurns                       engine.Turns
+}
+
+// answers is the part of a kit that answers requests once it is clear what there is to say: with a
+// page, a problem or JSON, in the user's language. It has no state but what is in the store.
+type answers struct {
+	cfg          Config
+	mount        *mount
+	engine       *engine.Engine
+	providers    providers
+	texts        *text.Catalog
+	clientModule clientFile
 }
 
 // New returns a kit with this configuration, or an error that names every problem of it. New
@@ -51,15 +57,16 @@ func New(cfg Config) (*Kit, error) {
 		return nil, err
 	}
 	k := &Kit{
-		cfg:       cfg,
-		keys:      keys,
-		mount:     &mount{publicURL, cfg.PublicURL, slices.Clone(cfg.ReturnURLs)},
-		providers: cfg.Providers,
-		texts:     text.New(cfg.Texts),
-		csrf:      http.NewCrossOriginProtection(),
-
-		clientModule: newClientModule(cfg.Providers),
-		clientTypes:  newClientFile("application/typescript; charset=utf-8", clientTypes),
+		answers: answers{
+			cfg:          cfg,
+			mount:        &mount{publicURL, cfg.PublicURL, slices.Clone(cfg.ReturnURLs)},
+			providers:    cfg.Providers,
+			texts:        text.New(cfg.Texts),
+			clientModule: newClientModule(cfg.Providers),
+		},
+		keys:        keys,
+		csrf:        http.NewCrossOriginProtection(),
+		clientTypes: newClientFile("application/typescript; charset=utf-8", clientTypes),
 
 		webhooks:  body.Reader{Most: cfg.MaxBody, Within: webhookTime, Small: body.Room{Size: webhookSmall}, Large: body.Room{Size: webhookLarge}},
 		claims:    body.Reader{Most: cfg.MaxBody, Within: userTime, Small: body.Room{Size: claimSmall}, Large: body.Room{Size: claimLarge}},

@@ -85,7 +85,7 @@ func (k *Kit) page(w http.ResponseWriter, r *http.Request) {
 
 // leave sends the user to the provider's own page. Whoever comes from the page's form is
 // shown a page first, as [Kit.logIn] does.
-func (k *Kit) leave(w http.ResponseWriter, r *http.Request, began startedBody) {
+func (k *answers) leave(w http.ResponseWriter, r *http.Request, began startedBody) {
 	if fromForm, _ := parameter(r, "leave"); fromForm != "" {
 		w.Header().Set("Refresh", "0; url="+began.PageURL)
 		k.render(w, r, http.StatusOK, &MessagePage{
@@ -102,7 +102,7 @@ func (k *Kit) leave(w http.ResponseWriter, r *http.Request, began startedBody) {
 // logIn sends nobody to the host's log-in. Whoever comes from the page's form is shown
 // a page first that goes on by itself: the form's Content-Security-Policy holds for all
 // redirects that its answer leads to, and would not let it go to a log-in elsewhere.
-func (k *Kit) logIn(w http.ResponseWriter, r *http.Request) {
+func (k *answers) logIn(w http.ResponseWriter, r *http.Request) {
 	next := k.mount.startPageURL(r, k.mount.startWish(r))
 	if attempt, ok := parameter(r, "attempt"); ok {
 		next = k.mount.url("page", "attempt", attempt)
@@ -119,7 +119,7 @@ func (k *Kit) logIn(w http.ResponseWriter, r *http.Request) {
 
 // startPage shows the button, or sends on who needs none. Whoever waits for a verdict is shown
 // that instead, unless the query has again, since another attempt may cost money.
-func (k *Kit) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapshot) {
+func (k *answers) startPage(w http.ResponseWriter, r *http.Request, s *engine.Snapshot) {
 	last := s.Last()
 	p := k.providers.chosen(r)
 	wish := k.mount.startWish(r)

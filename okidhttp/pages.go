@@ -207,7 +207,7 @@ func pagesWith(host *template.Template, texts *text.Catalog) (*template.Template
 }
 
 // phoneCode is an image of a QR code that leads to a page of the kit's, or "" if there is none.
-func (k *Kit) phoneCode(r *http.Request, url string) template.URL {
+func (k *answers) phoneCode(r *http.Request, url string) template.URL {
 	if k.cfg.QRCode == nil {
 		return ""
 	}
@@ -220,7 +220,7 @@ func (k *Kit) phoneCode(r *http.Request, url string) template.URL {
 }
 
 // render writes a page.
-func (k *Kit) render(w http.ResponseWriter, r *http.Request, status int, p pageData) {
+func (k *answers) render(w http.ResponseWriter, r *http.Request, status int, p pageData) {
 	language := k.language(r)
 	nonce := rand.Text()
 	*p.frame() = Frame{Nonce: nonce, Language: language, Direction: text.Direction(language), Brand: k.cfg.Brand, texts: k.texts}
@@ -242,7 +242,7 @@ func (k *Kit) render(w http.ResponseWriter, r *http.Request, status int, p pageD
 }
 
 // language returns the language in which to speak to the user of a request.
-func (k *Kit) language(r *http.Request) string {
+func (k *answers) language(r *http.Request) string {
 	if k.cfg.Language != nil {
 		if language := k.texts.Match(k.cfg.Language(r)); language != "" {
 			return language

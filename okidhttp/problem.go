@@ -61,7 +61,7 @@ const tomorrowWords = "You have tried too often. Please try again tomorrow."
 
 // limited is problemLimited for whoever must wait. They are told of tomorrow, if it is
 // tomorrow where the host is.
-func (k *Kit) limited(wait time.Duration) problem {
+func (k *answers) limited(wait time.Duration) problem {
 	p := problemLimited.after(wait)
 	now := k.cfg.Now().In(k.cfg.Location)
 	if identity.DateOf(now.Add(wait)) == identity.DateOf(now.AddDate(0, 0, 1)) {
@@ -83,7 +83,7 @@ func (p problem) because(reason string) problem {
 }
 
 // problem answers with p. cause, if there is one, is only for the log.
-func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause error) {
+func (k *answers) problem(w http.ResponseWriter, r *http.Request, p problem, cause error) {
 	switch ctx := r.Context(); {
 	case cause == nil:
 	case errors.Is(cause, engine.ErrStore), engine.Gone(ctx, cause):
@@ -110,7 +110,7 @@ func (k *Kit) problem(w http.ResponseWriter, r *http.Request, p problem, cause e
 }
 
 // storeAway answers when the store could not be asked.
-func (k *Kit) storeAway(w http.ResponseWriter, r *http.Request, err error) {
+func (k *answers) storeAway(w http.ResponseWriter, r *http.Request, err error) {
 	k.engine.Failed(r.Context(), engine.StoreFailed, err)
 	k.problem(w, r, problemStoreAway, nil)
 }
@@ -123,7 +123,7 @@ func noStore(h http.Header) {
 }
 
 // problemPage tells of a problem, with a way on.
-func (k *Kit) problemPage(r *http.Request, p problem) *MessagePage {
+func (k *answers) problemPage(r *http.Request, p problem) *MessagePage {
 	page := MessagePage{Kind: "error", Title: p.Title, Message: p.Detail, Button: "Continue", NextURL: k.mount.url("page")}
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
@@ -144,7 +144,7 @@ func (k *Kit) problemPage(r *http.Request, p problem) *MessagePage {
 
 // allow answers 405 and reports false unless the request's method is one of
 // those given. HEAD goes with GET.
-func (k *Kit) allow(w http.ResponseWriter, r *http.Request, method string) bool {
+func (k *answers) allow(w http.ResponseWriter, r *http.Request, method string) bool {
 	if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
 		return true
 	}

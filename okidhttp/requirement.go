@@ -153,7 +153,7 @@ func (q *Requirement) query() []string {
 
 // requirement is what the query of a page names, or nil. Anybody can write one: it only
 // decides what the page says.
-func (k *Kit) requirement(r *http.Request) *Requirement {
+func (k *answers) requirement(r *http.Request) *Requirement {
 	kind, _ := parameter(r, "requirement")
 	bound, ok := parameter(r, boundName[kind])
 	if !ok {
@@ -203,7 +203,7 @@ func (q *Requirement) problem() problem {
 }
 
 // refuseUnmet answers a request whose user does not meet a requirement.
-func (k *Kit) refuseUnmet(w http.ResponseWriter, r *http.Request, q *Requirement) {
+func (k *answers) refuseUnmet(w http.ResponseWriter, r *http.Request, q *Requirement) {
 	if wantsPage(r) {
 		http.Redirect(w, r, k.mount.pageFor(r, q.query()...), http.StatusSeeOther)
 		return
@@ -213,7 +213,7 @@ func (k *Kit) refuseUnmet(w http.ResponseWriter, r *http.Request, q *Requirement
 
 // missing is the requirement that the query of the page names, if the grant does not meet
 // it.
-func (k *Kit) missing(r *http.Request, s *engine.Snapshot, counts bool) *Requirement {
+func (k *answers) missing(r *http.Request, s *engine.Snapshot, counts bool) *Requirement {
 	q := k.requirement(r)
 	if q == nil || !counts {
 		return nil
@@ -228,7 +228,7 @@ func (k *Kit) missing(r *http.Request, s *engine.Snapshot, counts bool) *Require
 
 // sayUnmet makes the start page say what a requirement asks for, and offer what helps: a
 // new verification, unless it could not tell anything else.
-func (k *Kit) sayUnmet(page *StartPage, q *Requirement, s *engine.Snapshot, language string) {
+func (k *answers) sayUnmet(page *StartPage, q *Requirement, s *engine.Snapshot, language string) {
 	t := func(english string) string { return k.texts.Translate(language, english) }
 	page.Title, page.Button = "More is needed here", "Start verification"
 	message, bound := unmetWords[q.kind], strings.Join(q.words, ", ")

@@ -125,7 +125,7 @@ func (k *Kit) start(w http.ResponseWriter, r *http.Request) {
 
 // startFailed says why there is no attempt. What the engine has observed is not logged
 // again.
-func (k *Kit) startFailed(w http.ResponseWriter, r *http.Request, err error) {
+func (k *answers) startFailed(w http.ResponseWriter, r *http.Request, err error) {
 	limited, isLimit := errors.AsType[*engine.LimitError](err)
 	ruledOut, isRuledOut := errors.AsType[*engine.RuledOutError](err)
 	switch {
@@ -155,7 +155,7 @@ func (k *Kit) startFailed(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // answerStart hands out a started attempt.
-func (k *Kit) answerStart(w http.ResponseWriter, r *http.Request, p identity.Provider, s *engine.StartedAttempt) {
+func (k *answers) answerStart(w http.ResponseWriter, r *http.Request, p identity.Provider, s *engine.StartedAttempt) {
 	if wantsPage(r) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer")
@@ -184,7 +184,7 @@ type startedBody struct {
 	SDK          identity.SDK `json:"sdk"`
 }
 
-func (k *Kit) startedBody(p identity.Provider, reference string, s identity.Session, locale string) startedBody {
+func (k *answers) startedBody(p identity.Provider, reference string, s identity.Session, locale string) startedBody {
 	body := startedBody{
 		Attempt: reference, Provider: p.Name(), ProcessToken: s.Token, ExpiresAt: s.ExpiresAt,
 		PageURL: k.mount.url("page", "attempt", reference), SDK: p.SDK(s, locale),
@@ -200,7 +200,7 @@ func (k *Kit) startedBody(p identity.Provider, reference string, s identity.Sess
 }
 
 // handOut answers with an attempt.
-func (k *Kit) handOut(w http.ResponseWriter, status int, body startedBody) {
+func (k *answers) handOut(w http.ResponseWriter, status int, body startedBody) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")

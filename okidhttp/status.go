@@ -112,7 +112,7 @@ func wantsStream(r *http.Request) bool {
 
 // readStatus is how an attempt stands. If its user has come back and the verdict
 // is still out, the provider is asked from time to time.
-func (k *Kit) readStatus(ctx context.Context, at attempt.Address) (statusBody, *problem) {
+func (k *answers) readStatus(ctx context.Context, at attempt.Address) (statusBody, *problem) {
 	s, err := k.engine.Load(ctx, at.Subject)
 	if err != nil {
 		k.engine.Failed(ctx, engine.StoreFailed, err)

@@ -30,7 +30,7 @@ func (c *Config) subject(r *http.Request) (string, attempt.SubjectHash, error) {
 
 // knownSubject is subject for answers that only somebody gets. It answers others, who come
 // back after log-in, and reports false.
-func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request, back func() string) (string, attempt.SubjectHash, bool) {
+func (k *answers) knownSubject(w http.ResponseWriter, r *http.Request, back func() string) (string, attempt.SubjectHash, bool) {
 	s, hash, err := k.cfg.subject(r)
 	switch {
 	case err != nil:
@@ -44,7 +44,7 @@ func (k *Kit) knownSubject(w http.ResponseWriter, r *http.Request, back func() s
 }
 
 // subjectFailed answers when nobody can tell who the user is.
-func (k *Kit) subjectFailed(w http.ResponseWriter, r *http.Request, err error) {
+func (k *answers) subjectFailed(w http.ResponseWriter, r *http.Request, err error) {
 	ctx := r.Context()
 	err = engine.Scrubbed(engine.Event{Metadata: credentials(r)}, err)
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -85,7 +85,7 @@ func credentials(r *http.Request) map[string]string {
 
 // unauthorized answers a request of nobody. back is where to come after log-in, and empty if
 // that cannot be gone to.
-func (k *Kit) unauthorized(w http.ResponseWriter, r *http.Request, back string) {
+func (k *answers) unauthorized(w http.ResponseWriter, r *http.Request, back string) {
 	switch {
 	case k.cfg.Unauthorized != nil:
 		w.Header().Set("Cache-Control", privateNoStore)
@@ -122,7 +122,7 @@ func (m *mount) loginURL(login, back string) string {
 
 // ownAttempt is the attempt that the request names, if it is the user's own. An error
 // means that nobody can tell.
-func (k *Kit) ownAttempt(r *http.Request) (attempt.Address, bool, error) {
+func (k *answers) ownAttempt(r *http.Request) (attempt.Address, bool, error) {
 	// The user first, so that an outage does not tell which attempts there are.
 	_, hash, err := k.cfg.subject(r)
 	if err != nil {
@@ -133,7 +133,7 @@ func (k *Kit) ownAttempt(r *http.Request) (attempt.Address, bool, error) {
 }
 
 // attemptOf is the attempt that the request names, if it is this subject's.
-func (k *Kit) attemptOf(subject attempt.SubjectHash, r *http.Request) (attempt.Address, bool) {
+func (k *answers) attemptOf(subject attempt.SubjectHash, r *http.Request) (attempt.Address, bool) {
 	reference, _ := parameter(r, "attempt")
 	at, ok := k.engine.OpenReference(reference)
 	return at, ok && subject != attempt.SubjectHash{} && at.Subject == subject
