@@ -42,7 +42,7 @@ type Config struct {
 	Brand okidhttp.Brand
 
 	// Audit, if not nil, is told of every action before it takes place. If it returns an error,
-	// the action does not take place. The log has what was done, by whom and to which attempt,
+	// the action does not take place, and the error is logged. The log has what was done, by whom and to which attempt,
 	// and neither the user nor the reason, which may have a person's name in it.
 	Audit func(ctx context.Context, a Action) error
 

@@ -2,6 +2,7 @@ package okidhttp
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,29 @@ func TestFindByReference(t *testing.T) {
 	assert.Equal(t, "alice", subject)
 	_, err = w.kit.Find(t.Context(), attempts[0].ID)
 	assert.ErrorIs(t, err, ErrNoAttempt)
+}
+
+// Starts that fail leave no codes behind.
+func TestSupportCodesOfFailedStarts(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.SupportCodes = true })
+	w.provider.onStart = func(identity.StartRequest) error { return fmt.Errorf("%w: away", identity.ErrUnavailable) }
+	for range 3 {
+		assert.Equal(t, 503, w.tryStart("alice").Code)
+	}
+	written, left := map[string]bool{}, 0
+	for _, value := range w.store.values { // the key, and what was written there
+		const code = len("code:0123456789abcdef")
+		if strings.HasPrefix(value, "code:") {
+			written[value[:code]] = true
+		}
+	}
+	for key := range written {
+		if _, err := w.store.Store.Get(t.Context(), key); err == nil {
+			left++
+		}
+	}
+	assert.Len(t, written, 3)
+	assert.Zero(t, left)
 }
 
 // The start of a support code that cannot be written takes place.

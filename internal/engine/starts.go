@@ -242,15 +242,20 @@ func (s *starter) ask(ctx context.Context, snap *Snapshot, a *attempt.Attempt) (
 // forget takes back an attempt for which there is no token, unless something says that it
 // is alive all the same. The start still counts if the provider may have charged for it.
 func (s *starter) forget(ctx context.Context, failed *attempt.Attempt, charged bool) error {
-	return s.rewriteAttempt(ctx, failed.Address(), func(snap *Snapshot, a *attempt.Attempt) error {
+	gone := false
+	err := s.rewriteAttempt(ctx, failed.Address(), func(snap *Snapshot, a *attempt.Attempt) error {
 		if !charged {
 			snap.Refund(a)
 		}
-		if !s.policy.Abandon(snap.Record, a.ID, snap.Now) {
+		if gone = s.policy.Abandon(snap.Record, a.ID, snap.Now); !gone {
 			return errUnchanged
 		}
 		return nil
 	})
+	if err == nil && gone && s.cfg.SupportCodes { // or starts that fail could leave any number of codes
+		return s.forgetCode(ctx, failed.ID)
+	}
+	return err
 }
 
 // abandon ends a start of which nobody has heard any more.

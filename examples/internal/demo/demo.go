@@ -108,6 +108,7 @@ func New(cfg Config) (*App, error) {
 			return nil, err
 		}
 		mux.Handle("/admin/{$}", a.loggedIn(admin))
+		mux.Handle("GET /admin", http.RedirectHandler("/admin/", http.StatusMovedPermanently))
 	}
 	a.handler = mux
 	return a, nil
