@@ -45,7 +45,7 @@ import (
 // # What counts, and for how long
 //
 // [Config.MaxAge], [Config.RemindBefore], [Config.AllowExpiredDocument], [Config.AgeOver],
-// [Config.Location], [Config.FingerprintKey], [Config.Keep], [Config.RecheckVerified], [Config.ConfirmByFetch] and
+// [Config.Location], [Config.FingerprintKey], [Config.Keep], [Config.GrantCache], [Config.RecheckVerified], [Config.ConfirmByFetch] and
 // [Config.RequireReturn].
 //
 // # Pages and redirects
@@ -190,6 +190,12 @@ type Config struct {
 	// Location is the time zone of the host's days. It decides when somebody's birthday is,
 	// and when the day ends on which a document expires. If nil, UTC.
 	Location *time.Location
+
+	// GrantCache is how long one process may let somebody through the gate by what it has read
+	// before. Who is shut out is never remembered. What the process itself changes, or hears of,
+	// counts at once; a change by another one, such as a revocation, within GrantCache. With a
+	// second, a busy user costs the store one read a second. If zero, each visit reads the store.
+	GrantCache time.Duration
 
 	// RecheckVerified is how often [Kit.Run] asks the provider whether a verification still
 	// stands, in case the webhook that withdrew it was lost. A verification that is older
@@ -412,6 +418,9 @@ func (c *Config) complete() error {
 			c.RemindBefore = min(c.RemindBefore, c.MaxAge/4)
 		}
 	}
+	if c.GrantCache < 0 {
+		problem("GrantCache is negative")
+	}
 	if c.RemindBefore < 0 || c.MaxAge > 0 && c.RemindBefore >= c.MaxAge {
 		problem("RemindBefore is negative, or not less than MaxAge")
 	}
@@ -552,6 +561,7 @@ func (c *Config) engine(keys seal.Keyring) engine.Config {
 		UnverifiedRetention: c.UnverifiedRetention,
 		EraseAtProvider:     c.EraseAtProvider,
 		SupportCodes:        c.SupportCodes,
+		GrantCache:          c.GrantCache,
 		Now:                 c.Now,
 	}
 }

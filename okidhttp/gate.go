@@ -45,7 +45,7 @@ func (k *Kit) admit(w http.ResponseWriter, r *http.Request, requirements []Requi
 	if !ok {
 		return nil
 	}
-	g, now, err := k.engine.Grant(r.Context(), hash)
+	g, now, err := k.engine.Admit(r.Context(), hash)
 	switch {
 	case err != nil:
 		k.storeAway(w, r, err)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/okidkit/okidkit/examples/internal/demo"
 	"github.com/okidkit/okidkit/getid"
@@ -54,6 +55,12 @@ func readSettings(getenv func(string) string, log *slog.Logger) (settings, error
 		s.app.RefuseUnder, err = strconv.Atoi(text)
 		if err != nil || s.app.RefuseUnder < 1 || s.app.RefuseUnder > 150 {
 			problem(errors.New("REFUSE_UNDER is not an age in years, 1 to 150"))
+		}
+	}
+	if text := getenv("GRANT_CACHE"); text != "" {
+		s.app.GrantCache, err = time.ParseDuration(text)
+		if err != nil || s.app.GrantCache < 0 {
+			problem(errors.New("GRANT_CACHE is not a duration, as 1s"))
 		}
 	}
 	s.app.Admins = list(getenv("ADMIN_USERS"))

@@ -126,24 +126,34 @@ func (e *Engine) refresh(ctx context.Context, at attempt.Address, a *attempt.Att
 // Grant returns what a subject's verification grants, and nil if it has none that counts
 // now, which is the store's clock. The error wraps [ErrStore].
 func (e *Engine) Grant(ctx context.Context, of attempt.SubjectHash) (granted *attempt.Grant, now time.Time, err error) {
+	g, _, now, err := e.readGrant(ctx, of)
+	return e.grant(g, of, now), now, err
+}
+
+// readGrant returns what stands in a subject's record, or nil, whether it counts or not.
+func (e *Engine) readGrant(ctx context.Context, of attempt.SubjectHash) (g *attempt.StoredGrant, version uint64, now time.Time, err error) {
 	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
 	rec, err := e.cfg.Store.Get(ctx, of.Key())
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, rec.Now, nil
+		return nil, 0, rec.Now, nil
 	}
-	var g *attempt.StoredGrant
 	if err == nil {
 		g, err = attempt.DecodeGrant(rec.Value, of)
 	}
 	if err != nil {
-		return nil, rec.Now, storeError(ctx, err)
+		return nil, 0, rec.Now, storeError(ctx, err)
 	}
-	if g == nil || !e.policy.Counts(&g.Grant, rec.Now) {
-		return nil, rec.Now, nil
+	return g, rec.Version, rec.Now, nil
+}
+
+// grant is what a stored grant, which may be nil, grants now.
+func (e *Engine) grant(g *attempt.StoredGrant, of attempt.SubjectHash, now time.Time) *attempt.Grant {
+	if g == nil || !e.policy.Counts(&g.Grant, now) {
+		return nil
 	}
-	e.policy.ComeOfAge(g, of, rec.Now)
-	return &g.Grant, rec.Now, nil
+	e.policy.ComeOfAge(g, of, now)
+	return &g.Grant
 }
 
 // Kept returns the fields that the host keeps of the verification on which the subject's
@@ -178,7 +188,9 @@ func (e *Engine) Erase(ctx context.Context, of attempt.SubjectHash) error {
 	}
 	ctx, cancel := withTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := e.cfg.Store.Delete(ctx, of.Key()); err != nil {
+	err := e.cfg.Store.Delete(ctx, of.Key())
+	e.grants.forget(of)
+	if err != nil {
 		return storeError(ctx, err)
 	}
 	return e.unlist(ctx, of)

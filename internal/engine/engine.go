@@ -41,6 +41,7 @@ type Config struct {
 	UnverifiedRetention time.Duration
 	EraseAtProvider     bool
 	SupportCodes        bool
+	GrantCache          time.Duration
 	Now                 func() time.Time
 }
 
@@ -57,6 +58,7 @@ type Engine struct {
 	wake      chan struct{}                             // tells Run that there is work; holds one signal
 	questions *quota
 	starts    Turns
+	grants    *grants // nil: none are remembered
 	*Log
 }
 
@@ -70,6 +72,7 @@ func New(cfg Config) *Engine {
 		wake:      make(chan struct{}, 1),
 		questions: newQuota(),
 		starts:    Turns{AtOnce: 1, Most: maxStartCrowd},
+		grants:    newGrants(cfg.GrantCache),
 		Log:       cfg.Log,
 	}
 	e.notifier, _ = cfg.Store.(store.Notifier)

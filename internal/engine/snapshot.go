@@ -34,6 +34,11 @@ func (e *Engine) Load(ctx context.Context, of attempt.SubjectHash) (*Snapshot, e
 	defer cancel()
 	rec, err := e.cfg.Store.Get(ctx, of.Key())
 	s := &Snapshot{version: rec.Version, Now: rec.Now, readAt: e.cfg.Now(), engine: e}
+	if err == nil {
+		e.grants.seen(of, rec.Version)
+	} else {
+		e.grants.forget(of) // which is not there any more, or nobody knows
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		s.Record = attempt.NewRecord(of)
 		return s, nil
@@ -65,6 +70,7 @@ func (e *Engine) save(ctx context.Context, s *Snapshot) error {
 		w.TTL = e.cfg.Retention
 	}
 	err := e.write(ctx, s.Of().Key(), w)
+	e.grants.forget(s.Of())
 	if err == nil {
 		s.version = w.Version
 	}

@@ -60,7 +60,8 @@ func (t *telling) transact(ctx, calls context.Context, s *Snapshot) (written *Sn
 			}
 			return err
 		})
-		s = nil // which the try has changed
+		t.grants.forget(t.at.Subject) // again, since what was written counts only now
+		s = nil                       // which the try has changed
 		switch {
 		case err == nil, !errors.Is(err, errUndone) && t.committed(ctx, t.at, written):
 			return written, nil

@@ -21,8 +21,8 @@ import (
 	"github.com/okidkit/okidkit/store"
 )
 
-// Config is what the app needs. All fields but Effect, CallbackURL, RefuseUnder, Admins and Adjust
-// are required.
+// Config is what the app needs. All fields but Effect, CallbackURL, GrantCache, RefuseUnder, Admins
+// and Adjust are required.
 type Config struct {
 	PublicURL   string // origin of the app, as browsers and the provider see it
 	Providers   []identity.Provider
@@ -30,6 +30,7 @@ type Config struct {
 	Keys        [][]byte                                    // for the kit and for session cookies
 	Effect      func(context.Context, okidhttp.Event) error // what a callback writes first; nil: nothing
 	CallbackURL string                                      // where callbacks are posted, too; empty: nowhere
+	GrantCache  time.Duration                               // okidhttp.Config.GrantCache
 	RefuseUnder int                                         // whoever is younger, in years, is refused; 0: nobody
 	Admins      []string                                    // who may open the operator page; nil: there is none
 	Out         io.Writer
@@ -77,6 +78,7 @@ func New(cfg Config) (*App, error) {
 		AfterSuccess: "/members",
 		Unauthorized: http.HandlerFunc(a.logInFirst),
 		SupportCodes: len(cfg.Admins) > 0,
+		GrantCache:   cfg.GrantCache,
 		Logger:       cfg.Log,
 	}
 	if cfg.RefuseUnder > 0 {
