@@ -1,14 +1,17 @@
 package main
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/url"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/okidkit/okidkit/internal/redistest"
 	"github.com/okidkit/okidkit/okidtest"
 )
 
@@ -89,4 +92,39 @@ func TestAdminActs(t *testing.T) {
 		assert.Equal(t, http.StatusNotFound, sam.do(t, "GET", here, "").status)
 		s.stop(t)
 	})
+}
+
+// With GRANT_CACHE a revocation counts at once where it was made, and at every other process within
+// that time.
+func TestGrantCache(t *testing.T) {
+	t.Parallel()
+	addr := redistest.Server(t)
+	const cache = time.Second
+	env := map[string]string{
+		"REDIS_URL": "redis://" + addr, "OKID_KEYS": randomKey(), "OKID_API_KEY": rand.Text(), "OKID_WEBHOOK_SECRET": rand.Text(),
+		"GRANT_CACHE": cache.String(), "ADMIN_USERS": "sam",
+	}
+	here, there := launch(t, env), launch(t, env)
+	alice := here.logIn(t, "alice")
+	a := alice.begin(t)
+	require.NoError(t, here.fake.Complete(a.id, okidtest.Passport(now())))
+	here.settle(t)
+	here.told(t, a, "verified")
+	alice.opened(t)
+	alice.at(there).opened(t)
+
+	sam := here.logIn(t, "sam")
+	before := now()
+	require.Equal(t, http.StatusSeeOther, sam.form(t, "action", "revoke", "subject", "alice", "reason", "Chargeback").status)
+	alice.shut(t)
+	revoked := now()
+	visits := 0
+	for alice.at(there).do(t, "GET", "/members", "").status == http.StatusOK {
+		visits++
+		require.Less(t, now().Sub(before), patience)
+	}
+	assert.Less(t, now().Sub(revoked), cache+100*time.Millisecond)
+	t.Logf("%d visits in %v", visits, now().Sub(before))
+	alice.at(there).shut(t)
+	here.told(t, a, "revoked")
 }

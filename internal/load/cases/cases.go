@@ -60,6 +60,7 @@ func All() []harness.Case {
 		{Name: "redis duplicate", Base: "redis SET", Redis: true, Handler: kit, Prepare: duplicates},
 		{Name: "redis GET", Base: bareGet, Redis: true, Handler: redisGet, Prepare: gated},
 		{Name: "redis gate", Base: "redis GET", Redis: true, Handler: kit, Prepare: verified},
+		{Name: "redis gate, remembered", Base: bareGet, Redis: true, Handler: remembering, Prepare: verified},
 		RedisStatus,
 	}
 }
@@ -151,6 +152,15 @@ func (offline) Start(context.Context, identity.StartRequest) (identity.Session, 
 // kit is a host that says in a header whose request it is, whose callback does
 // nothing, and which keeps no log.
 func kit(ctx context.Context, redisAddr string) (http.Handler, error) {
+	return kitWith(ctx, redisAddr, func(*okidhttp.Config) {})
+}
+
+// remembering is kit with a GrantCache.
+func remembering(ctx context.Context, redisAddr string) (http.Handler, error) {
+	return kitWith(ctx, redisAddr, func(c *okidhttp.Config) { c.GrantCache = time.Second })
+}
+
+func kitWith(ctx context.Context, redisAddr string, change func(*okidhttp.Config)) (http.Handler, error) {
 	provider, err := okid.New(okid.Config{
 		APIKey:         okidtest.DefaultAPIKey,
 		WebhookSecrets: []string{okidtest.DefaultWebhookSecret},
@@ -164,7 +174,7 @@ func kit(ctx context.Context, redisAddr string) (http.Handler, error) {
 			return nil, err
 		}
 	}
-	k, err := okidhttp.New(okidhttp.Config{
+	cfg := okidhttp.Config{
 		Providers:  []identity.Provider{offline{provider}},
 		Store:      records,
 		PublicURL:  "https://app.example/verify",
@@ -172,7 +182,9 @@ func kit(ctx context.Context, redisAddr string) (http.Handler, error) {
 		Subject:    func(r *http.Request) (string, error) { return r.Header.Get("User"), nil },
 		OnVerified: func(context.Context, okidhttp.Event) error { return nil },
 		Logger:     slog.New(slog.DiscardHandler),
-	})
+	}
+	change(&cfg)
+	k, err := okidhttp.New(cfg)
 	if err != nil {
 		return nil, err
 	}
